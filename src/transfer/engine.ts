@@ -1,0 +1,69 @@
+/**
+ * What an image goes through: resolve, fetch, publish, confirm. The steps that a run of a plan, and `pull`, are made of.
+ * This file holds the nouns of that; the steps are in the files of the same names.
+ */
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { PlatformFilter } from '../oci/platform.ts'
+import type { Reference, RepositoryReference, Target } from '../oci/reference.ts'
+
+/** One image as it is asked for. */
+export interface ImageRequest {
+  readonly source: Reference
+  readonly target: Target
+  /** Other places that hold the same content. */
+  readonly mirrors: readonly RepositoryReference[]
+  readonly platforms: PlatformFilter
+  /** Whether signatures, SBOMs and other referrers come along. */
+  readonly referrers: boolean
+}
+
+/** One image as the upstream has it now: everything that has to be in the local registry. */
+export interface ResolvedImage {
+  readonly request: ImageRequest
+  readonly root: Descriptor
+  /** Every manifest to put, children before parents, subjects before their referrers. Their bytes are kept on the local side. */
+  readonly manifests: readonly Descriptor[]
+  /** Every blob that the manifests need, each once. */
+  readonly blobs: readonly Descriptor[]
+  /** Tags beside the target's that belong to the image: cosign's `sha256-….sig`. */
+  readonly extraTags: readonly { readonly tag: string; readonly descriptor: Descriptor }[]
+  /** Bytes of `manifests` and `blobs` together. */
+  readonly bytesTotal: number
+  /** What an operator should know: layers that may not be copied, children left out. */
+  readonly notes: readonly string[]
+}
+
+/** What a fetch tells while it goes on. All numbers are bytes. */
+export interface FetchProgress {
+  /** Bytes newly on disk: received from `host` over the wire. */
+  received(host: string, bytes: number): void
+  /** Bytes that an earlier, interrupted try had left on disk. */
+  resumed(bytes: number): void
+  /** A blob is complete on the local side, whoever brought it. */
+  completed(blob: Descriptor): void
+  /** A try failed and another follows. */
+  retried(blob: Descriptor, error: Error): void
+}
+
+export interface FetchOptions {
+  readonly signal: AbortSignal
+  /** 0 to 100; higher goes first where transfers wait for their turn. */
+  readonly priority: number
+  readonly progress?: Partial<FetchProgress>
+}
+
+/** The steps, in their order. Every one may be repeated: what is there already costs nothing. */
+export interface TransferEngine {
+  /** Asks upstream what the reference is now, and gathers its manifests. Costs no request for a pinned digest that is complete here, one HEAD for a tag. */
+  resolve(request: ImageRequest, signal: AbortSignal): Promise<ResolvedImage>
+  /** The blobs of the image whose content the local side lacks. */
+  missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]>
+  /** Fetches what is missing, places every blob in the target's repository and puts the manifests, by digest only. */
+  fetch(image: ResolvedImage, options: FetchOptions): Promise<void>
+  /** Moves the tags of all the images, and removes `remove`, together. */
+  publish(images: readonly ResolvedImage[], remove: readonly Target[], signal: AbortSignal): Promise<void>
+  /** Asks the local registry for every manifest and blob of the image. @throws ImageError `LOCAL_REGISTRY` naming what is missing. */
+  confirm(image: ResolvedImage, signal: AbortSignal): Promise<void>
+  /** Bytes that the local side can still take, or undefined where that can't be known. */
+  freeBytes(): Promise<number | undefined>
+}

@@ -1,0 +1,46 @@
+/**
+ * The local registry as the engine sees it: one seam with two sides, the embedded store and an external registry.
+ * Implemented by local-embedded.ts and local-external.ts; used by every step of a transfer.
+ */
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { RawManifest } from '../oci/manifest.ts'
+import type { TagChange } from '../oci/tag-change.ts'
+
+/** A blob that is still arriving: a file and an offset, with the hash of what is there. */
+export interface Ingest {
+  readonly descriptor: Descriptor
+  /** Bytes that are on disk and in the hash; the next chunk goes here. */
+  readonly offset: number
+  /** Appends. Resolves when the chunk may be reused. @throws ImageError `SIZE_MISMATCH` beyond the descriptor's size, `NO_SPACE`. */
+  write(chunk: Uint8Array): Promise<void>
+  /** Verifies size and digest and makes the blob visible, durably. @throws ImageError `DIGEST_MISMATCH`, `SIZE_MISMATCH`; the content is then gone. */
+  commit(): Promise<void>
+  /** Throws what has arrived away. */
+  discard(): Promise<void>
+  /** Lets go of the file and keeps what has arrived for the next opening. Safe after commit and discard. */
+  close(): Promise<void>
+}
+
+export interface LocalRegistry {
+  /** The manifest's bytes, verified, where the local side has them in any repository. */
+  findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined>
+  /** Keeps a manifest's bytes while the content it names is fetched; not visible to readers yet. */
+  keepManifest(manifest: RawManifest): Promise<void>
+  /** Whether the blob's content is on the local side in any repository, so that it need not be fetched. */
+  hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean>
+  /** Opens the blob's ingest, going on where an earlier one stopped. One at a time per digest. */
+  openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest>
+  /** Makes content that {@link hasBlob} knows part of the repository: a link, a mount or an upload. */
+  placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void>
+  /** Puts a manifest into the repository, by digest. Its children are there already. @throws ImageError `LOCAL_REFUSED` for one the registry won't take. */
+  putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void>
+  /** Where a tag points now. */
+  findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined>
+  /** Moves and removes tags together: a reader sees all of it or nothing (external: as close as its API allows, completed after a crash). */
+  changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<void>
+  /** Asks the registry itself whether a manifest or blob is in the repository. */
+  confirm(repository: string, content: Descriptor, kind: 'manifest' | 'blob', signal: AbortSignal): Promise<boolean>
+  /** Bytes that new content may still take, or undefined where that can't be known. */
+  freeBytes(): Promise<number | undefined>
+}
