@@ -65,12 +65,12 @@ export const errorCodes = {
     hint: 'The registry redirects without end; correct its configuration or name another host.',
   },
   DIGEST_MISMATCH: {
-    retry: 'transient',
-    hint: 'The registry sent content that is not what its digest says; nothing of it was kept. Check the registry or a proxy before it.',
+    retry: 'permanent',
+    hint: 'The registry keeps sending content that is not what its digest says; nothing of it was kept. Check the registry, or a proxy before it.',
   },
   SIZE_MISMATCH: {
-    retry: 'transient',
-    hint: 'The registry sent more or less than the manifest says; nothing wrong was kept. Check the registry or a proxy before it.',
+    retry: 'permanent',
+    hint: 'The registry keeps sending more or less than the manifest says; nothing wrong was kept. Check the registry, or a proxy before it.',
   },
   PLATFORM_UNAVAILABLE: {
     retry: 'permanent',

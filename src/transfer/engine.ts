@@ -13,6 +13,8 @@ export interface ImageRequest {
   /** Other places that hold the same content. */
   readonly mirrors: readonly RepositoryReference[]
   readonly platforms: PlatformFilter
+  /** True when the platforms are the edge's own, not the plan's wish: then one of them is enough, and those not offered become a note. */
+  readonly anyPlatform?: boolean
   /** Whether signatures, SBOMs and other referrers come along. */
   readonly referrers: boolean
 }
@@ -58,10 +60,13 @@ export interface TransferEngine {
   resolve(request: ImageRequest, signal: AbortSignal): Promise<ResolvedImage>
   /** The blobs of the image whose content the local side lacks. */
   missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]>
-  /** Fetches what is missing, places every blob in the target's repository and puts the manifests, by digest only. */
-  fetch(image: ResolvedImage, options: FetchOptions): Promise<void>
-  /** Moves the tags of all the images, and removes `remove`, together. */
-  publish(images: readonly ResolvedImage[], remove: readonly Target[], signal: AbortSignal): Promise<void>
+  /**
+   * Fetches what is missing, places every blob in the target's repository and puts the manifests, by digest only.
+   * Gives the image as it was put: an external registry that refuses an index without its other platforms changes what that is.
+   */
+  fetch(image: ResolvedImage, options: FetchOptions): Promise<ResolvedImage>
+  /** Moves the tags of all the images, and removes `remove`, together. Gives notes for the operator: a tag that the registry can't remove, say. */
+  publish(images: readonly ResolvedImage[], remove: readonly Target[], signal: AbortSignal): Promise<readonly string[]>
   /** Asks the local registry for every manifest and blob of the image. @throws ImageError `LOCAL_REGISTRY` naming what is missing. */
   confirm(image: ResolvedImage, signal: AbortSignal): Promise<void>
   /** Bytes that the local side can still take, or undefined where that can't be known. */

@@ -37,8 +37,11 @@ export interface LocalRegistry {
   putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void>
   /** Where a tag points now. */
   findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined>
-  /** Moves and removes tags together: a reader sees all of it or nothing (external: as close as its API allows, completed after a crash). */
-  changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<void>
+  /**
+   * Moves and removes tags together: a reader sees all of it or nothing (external: as close as its API allows, completed after a crash).
+   * Gives notes on what the registry could not do.
+   */
+  changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]>
   /** Asks the registry itself whether a manifest or blob is in the repository. */
   confirm(repository: string, content: Descriptor, kind: 'manifest' | 'blob', signal: AbortSignal): Promise<boolean>
   /** Bytes that new content may still take, or undefined where that can't be known. */
