@@ -1,0 +1,97 @@
+/**
+ * Every table of every room, as an append-only list: entry n brings a database from version n to n + 1. An entry that was
+ * released is never edited; a change is a new entry at the end. Used by database.ts alone.
+ *
+ * Times are epoch milliseconds, sizes and offsets bytes, digests `sha256:…`, documents JSON.
+ */
+import type Database from 'better-sqlite3'
+
+/** What the embedded registry holds and shows. Bytes lie in the layout's blobs; these rows say who may see them. */
+const content = `
+  CREATE TABLE manifests (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    artifact_type TEXT,            -- as a referrers answer gives it: the manifest's own, else its config's media type
+    subject TEXT,                  -- digest of the manifest that this one refers to, which need not be here
+    annotations TEXT,              -- JSON object, kept for manifests with a subject only
+    added_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX manifests_by_subject ON manifests (repository, subject) WHERE subject IS NOT NULL;
+  CREATE INDEX manifests_by_digest ON manifests (digest);
+
+  CREATE TABLE manifest_children (   -- an index and the manifests that it lists, present or not
+    parent TEXT NOT NULL,
+    child TEXT NOT NULL,
+    PRIMARY KEY (child, parent)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE links (               -- blobs that a repository shows
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX links_by_digest ON links (digest);
+
+  CREATE TABLE tags (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    source TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, tag),
+    FOREIGN KEY (repository, digest) REFERENCES manifests (repository, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX tags_by_digest ON tags (repository, digest);
+
+  CREATE TABLE layout (              -- one row once index.json was read into the tables above
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    imported_at INTEGER NOT NULL
+  ) STRICT;
+`
+
+/** Blobs that are still arriving. */
+const ingests = `
+  CREATE TABLE ingests (
+    digest TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    synced INTEGER NOT NULL,         -- bytes known to be on the disk itself
+    boot_id TEXT,                    -- the kernel's boot during which the file was last written; NULL when unknown
+    started_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** What an external local registry is known to hold, and for which manifests upstream was asked about referrers. */
+const knowledge = `
+  CREATE TABLE placements (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (digest, repository)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE referrers_checked (
+    digest TEXT PRIMARY KEY,
+    checked_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
+const migrations: readonly (readonly string[])[] = [[content, ingests, knowledge]]
+
+/** The version that this agent writes. */
+export const newestVersion = migrations.length
+
+/** Brings a database from `version` to {@link newestVersion}: all of it, or nothing of the entry that failed. */
+export function migrate(db: Database.Database, version: number): void {
+  for (const [index, steps] of migrations.entries()) {
+    if (index < version) continue
+    const apply = db.transaction(() => {
+      for (const step of steps) db.exec(step)
+      db.pragma(`user_version = ${index + 1}`)
+    })
+    apply.immediate()
+  }
+}
