@@ -12,7 +12,8 @@ const content = `
     repository TEXT NOT NULL,
     digest TEXT NOT NULL,
     media_type TEXT NOT NULL,
-    size INTEGER NOT NULL,
+    size INTEGER NOT NULL,         -- of the manifest itself
+    content_size INTEGER NOT NULL, -- of the manifest, its config and its layers together
     artifact_type TEXT,            -- as a referrers answer gives it: the manifest's own, else its config's media type
     subject TEXT,                  -- digest of the manifest that this one refers to, which need not be here
     annotations TEXT,              -- JSON object, kept for manifests with a subject only
@@ -25,8 +26,9 @@ const content = `
   CREATE TABLE manifest_children (   -- an index and the manifests that it lists, present or not
     parent TEXT NOT NULL,
     child TEXT NOT NULL,
-    PRIMARY KEY (child, parent)
+    PRIMARY KEY (parent, child)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX manifest_parents ON manifest_children (child);
 
   CREATE TABLE links (               -- blobs that a repository shows
     repository TEXT NOT NULL,
