@@ -4,11 +4,10 @@
  */
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import type { Descriptor } from './descriptor.ts'
-import { digestOf, parseDigest } from './digest.ts'
+import { AnnotationsShape, type Descriptor, DescriptorShape, toDescriptor } from './descriptor.ts'
+import { digestOf } from './digest.ts'
 import { ImageError } from './errors.ts'
 import { isIndexType, isManifestType, isSchema1, mediaTypes } from './media-types.ts'
-import type { Platform } from './platform.ts'
 
 /** Manifests beyond this many bytes are refused, as registries do. */
 export const maxManifestBytes = 4 * 1024 * 1024
@@ -42,17 +41,6 @@ export interface IndexManifest extends ManifestFacts {
 
 export type Manifest = ImageManifest | IndexManifest
 
-const Annotations = Type.Record(Type.String(), Type.String())
-const DescriptorShape = Type.Object({
-  mediaType: Type.String({ minLength: 1, maxLength: 255 }),
-  digest: Type.String({ maxLength: 255 }),
-  size: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
-  artifactType: Type.Optional(Type.String({ maxLength: 255 })),
-  annotations: Type.Optional(Type.Union([Annotations, Type.Null()])),
-  platform: Type.Optional(
-    Type.Object({ os: Type.String(), architecture: Type.String(), variant: Type.Optional(Type.String()) }),
-  ),
-})
 const ManifestShape = Type.Object({
   schemaVersion: Type.Optional(Type.Integer()),
   mediaType: Type.Optional(Type.String({ maxLength: 255 })),
@@ -63,7 +51,7 @@ const ManifestShape = Type.Object({
   manifests: Type.Optional(Type.Union([Type.Array(DescriptorShape), Type.Null()])),
   fsLayers: Type.Optional(Type.Unknown()),
   subject: Type.Optional(Type.Union([DescriptorShape, Type.Null()])),
-  annotations: Type.Optional(Type.Union([Annotations, Type.Null()])),
+  annotations: Type.Optional(Type.Union([AnnotationsShape, Type.Null()])),
 })
 const shape = Compile(ManifestShape)
 
@@ -156,17 +144,6 @@ function readFacts(document: Static<typeof ManifestShape>, mediaType: string): M
     ...(document.subject ? { subject: toDescriptor(document.subject) } : {}),
     ...(document.artifactType === undefined ? {} : { artifactType: document.artifactType }),
     ...(document.annotations ? { annotations: document.annotations } : {}),
-  }
-}
-
-function toDescriptor(value: Static<typeof DescriptorShape>): Descriptor {
-  return {
-    mediaType: value.mediaType,
-    digest: parseDigest(value.digest),
-    size: value.size,
-    ...(value.platform ? { platform: value.platform satisfies Platform } : {}),
-    ...(value.artifactType === undefined ? {} : { artifactType: value.artifactType }),
-    ...(value.annotations ? { annotations: value.annotations } : {}),
   }
 }
 

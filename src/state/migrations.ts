@@ -67,7 +67,10 @@ const ingests = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** What an external local registry is known to hold, and for which manifests upstream was asked about referrers. */
+/**
+ * What an external local registry is known to hold, the tag changes that it has yet to get, and what upstream answered about
+ * the referrers of manifests.
+ */
 const knowledge = `
   CREATE TABLE placements (
     repository TEXT NOT NULL,
@@ -75,9 +78,15 @@ const knowledge = `
     PRIMARY KEY (digest, repository)
   ) STRICT, WITHOUT ROWID;
 
-  CREATE TABLE referrers_checked (
+  CREATE TABLE tag_journal (
+    id INTEGER PRIMARY KEY,
+    changes TEXT NOT NULL            -- JSON: the tag changes that belong together
+  ) STRICT;
+
+  CREATE TABLE referrer_answers (
     digest TEXT PRIMARY KEY,
-    checked_at INTEGER NOT NULL
+    found TEXT NOT NULL,             -- JSON: descriptors and tags, as upstream named them
+    asked_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 `
 

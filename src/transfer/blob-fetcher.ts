@@ -1,0 +1,225 @@
+/**
+ * One blob from upstream into its ingest: one transfer per digest however many want it, resumed at the byte where it stopped,
+ * from whichever source goes on. Used by fetch.ts.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { backoffMs } from '../oci/backoff.ts'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, shortDigest } from '../oci/digest.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
+import type { FetchOptions, ImageRequest } from './engine.ts'
+import type { Ingest, LocalRegistry } from './local.ts'
+import { GiveWay, type Slots } from './slots.ts'
+import type { Source, Sources } from './sources.ts'
+
+export interface BlobFetcherOptions {
+  readonly local: LocalRegistry
+  readonly sources: Sources
+  readonly slots: Slots
+  readonly logger: Logger
+  /** Waits between tries within one call. Longer ones are for the plan's own retry. Default 250 ms to 8 s. */
+  readonly backoff?: { readonly firstMs: number; readonly maxMs: number }
+}
+
+/** Tries in a row that brought no byte before the plan is told; content that fails its digest gets one more try and no third. */
+const maxFailures = 5
+const maxContentFailures = 2
+/** A wait that a registry asks for beyond this is left to the plan, which gives up its place in the queue meanwhile. */
+const longestWaitMs = 15_000
+
+interface SharedFetch {
+  readonly blob: Descriptor
+  /** Who wants it, and from where: each brings its own sources along, so that a fault of one plan's registry is not another's. */
+  readonly waiters: Map<FetchOptions, ImageRequest>
+  readonly controller: AbortController
+  /** Set where it is made: settles when the blob is here or given up. */
+  done: Promise<void>
+}
+
+type Try =
+  | { readonly outcome: 'done' }
+  | { readonly outcome: 'gave way' }
+  | { readonly outcome: 'failed'; readonly error: ImageError; readonly progressed: boolean }
+
+export class BlobFetcher {
+  readonly #options: BlobFetcherOptions
+  readonly #inFlight = new Map<Digest, SharedFetch>()
+
+  constructor(options: BlobFetcherOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Brings the blob to the local side, verified. Who asks for a digest that is on its way joins that transfer; it ends when the
+   * last of them has aborted. A failure is forgotten: the next caller tries again.
+   * @throws ImageError the last try's.
+   */
+  async fetch(blob: Descriptor, request: ImageRequest, options: FetchOptions): Promise<void> {
+    const shared = await this.#join(blob, request, options)
+    const aborted = Promise.withResolvers<never>()
+    const leave = () => {
+      shared.waiters.delete(options)
+      if (shared.waiters.size === 0) shared.controller.abort(options.signal.reason)
+      aborted.reject(options.signal.reason)
+    }
+    options.signal.addEventListener('abort', leave, { once: true })
+    try {
+      await Promise.race([shared.done, aborted.promise])
+    } finally {
+      options.signal.removeEventListener('abort', leave)
+      shared.waiters.delete(options)
+    }
+  }
+
+  /** Resolves when no transfer holds a file any more: after every caller has aborted, at the agent's stop. */
+  async settle(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.allSettled([...this.#inFlight.values()].map(shared => shared.done))
+  }
+
+  /** The transfer of that digest, with this caller in it. One that is being given up is waited for: it still holds the file. */
+  async #join(blob: Descriptor, request: ImageRequest, options: FetchOptions): Promise<SharedFetch> {
+    for (;;) {
+      options.signal.throwIfAborted()
+      const shared = this.#inFlight.get(blob.digest) ?? this.#begin(blob)
+      if (!shared.controller.signal.aborted) {
+        shared.waiters.set(options, request)
+        return shared
+      }
+      await shared.done.catch(() => undefined)
+    }
+  }
+
+  #begin(blob: Descriptor): SharedFetch {
+    const shared: SharedFetch = { blob, waiters: new Map(), controller: new AbortController(), done: Promise.resolve() }
+    this.#inFlight.set(blob.digest, shared)
+    // The transfer starts in the next microtask, when its first waiter has joined.
+    shared.done = Promise.resolve()
+      .then(() => this.#transfer(shared))
+      .finally(() => this.#inFlight.delete(blob.digest))
+    shared.done.catch(() => undefined) // each waiter gets the failure through its own race
+    return shared
+  }
+
+  async #transfer(shared: SharedFetch): Promise<void> {
+    const { signal } = shared.controller
+    const failed = new Map<string, number>()
+    let failures = 0
+    let contentFailures = 0
+    for (;;) {
+      const sources = this.#sourcesOf(shared)
+      const source = leastFailed(sources, failed)
+      const tried = await this.#try(shared, source)
+      if (tried.outcome === 'done') return
+      signal.throwIfAborted()
+      if (tried.outcome === 'gave way') continue
+      const { error, progressed } = tried
+      for (const waiter of shared.waiters.keys()) waiter.progress?.retried?.(shared.blob, error)
+      failed.set(nameOf(source), (failed.get(nameOf(source)) ?? 0) + 1)
+      failures = progressed ? 1 : failures + 1
+      if (isContentError(error)) contentFailures++
+      const hopeless = !error.transient && !isContentError(error) && sources.every(each => failed.has(nameOf(each)))
+      const isLocal = error.side === 'local'
+      if (hopeless || isLocal || contentFailures >= maxContentFailures || failures >= maxFailures) throw error
+      const wait = Math.max(this.#wait(failures), error.retryAfterMs ?? 0)
+      if (wait > longestWaitMs) throw error
+      this.#options.logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
+      await sleep(wait, undefined, { signal })
+    }
+  }
+
+  #sourcesOf(shared: SharedFetch): readonly Source[] {
+    const sources = [...shared.waiters.values()].flatMap(request => this.#options.sources.of(request))
+    return [...new Map(sources.map(source => [nameOf(source), source])).values()]
+  }
+
+  #wait(failures: number): number {
+    return backoffMs(failures, this.#options.backoff ?? { firstMs: 250, maxMs: 8_000 })
+  }
+
+  /** One connection's worth: waits for its turn, then moves bytes until the blob is complete, the source fails or a more urgent one needs the turn. */
+  async #try(shared: SharedFetch, source: Source): Promise<Try> {
+    const slot = await this.#options.slots.acquire(
+      () => highestPriority(shared.waiters.keys()),
+      shared.controller.signal,
+    )
+    const signal = AbortSignal.any([shared.controller.signal, slot.signal])
+    const before = { bytes: 0 }
+    try {
+      await this.#move(shared, source, signal, before)
+      this.#options.sources.report(source, undefined)
+      return { outcome: 'done' }
+    } catch (cause) {
+      if (slot.signal.reason instanceof GiveWay && !shared.controller.signal.aborted) return { outcome: 'gave way' }
+      const error = describe(toImageError(cause), shared.blob, source)
+      if (error.side !== 'local') this.#options.sources.report(source, error)
+      return { outcome: 'failed', error, progressed: before.bytes > 0 }
+    } finally {
+      slot.release()
+    }
+  }
+
+  async #move(shared: SharedFetch, source: Source, signal: AbortSignal, count: { bytes: number }): Promise<void> {
+    const { blob } = shared
+    const ingest = await this.#options.local.openIngest(blob, signal)
+    try {
+      const [first] = shared.waiters.keys()
+      if (ingest.offset > 0) first?.progress?.resumed?.(ingest.offset)
+      if (ingest.offset < blob.size) await receive(ingest, shared, source, signal, count)
+      signal.throwIfAborted()
+      await ingest.commit()
+    } finally {
+      await ingest.close()
+    }
+  }
+}
+
+async function receive(
+  ingest: Ingest,
+  shared: SharedFetch,
+  { upstream, repository }: Source,
+  signal: AbortSignal,
+  count: { bytes: number },
+): Promise<void> {
+  const { offset, body } = await upstream.fetchBlob(repository, shared.blob, { offset: ingest.offset, signal })
+  // A source that ignores Range starts anew: what is here already passes by unwritten, and the digest has the last word.
+  let skip = ingest.offset - offset
+  for await (const chunk of body) {
+    const [payer] = shared.waiters.keys()
+    payer?.progress?.received?.(upstream.host, chunk.byteLength)
+    if (skip >= chunk.byteLength) {
+      skip -= chunk.byteLength
+      continue
+    }
+    await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
+    count.bytes += chunk.byteLength - skip
+    skip = 0
+  }
+}
+
+function nameOf(source: Source): string {
+  return `${source.upstream.host}/${source.repository}`
+}
+
+/** The source that failed least for this blob; among equals the first, which is the healthiest. */
+function leastFailed(sources: readonly Source[], failed: ReadonlyMap<string, number>): Source {
+  const count = (source: Source) => failed.get(nameOf(source)) ?? 0
+  const [best] = [...sources].sort((a, b) => count(a) - count(b))
+  if (!best) throw new ImageError('INTERNAL', 'no source to fetch from')
+  return best
+}
+
+function describe(error: ImageError, blob: Descriptor, source: Source): ImageError {
+  if (error.doing !== undefined && error.host !== undefined) return error
+  const doing = `fetch blob ${shortDigest(blob.digest)} of ${source.upstream.host}/${source.repository}`
+  const { cause, retryAfterMs, hint, side = 'upstream', host = source.upstream.host } = error
+  return new ImageError(error.code, error.message, { cause, doing, side, host, retryAfterMs, hint })
+}
+
+function isContentError(error: ImageError): boolean {
+  return error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH'
+}
+
+function highestPriority(waiters: Iterable<FetchOptions>): number {
+  return Math.max(0, ...[...waiters].map(waiter => waiter.priority))
+}
