@@ -1,0 +1,95 @@
+/**
+ * What the broker still has to be told: every status until it is acknowledged, and the clearing of those whose plan was
+ * withdrawn a day ago. Filled by plans/, emptied by mqtt/. Plan contract, "Status".
+ */
+import type { State } from '../state/database.ts'
+import { type OutboxKind, type OutboxRow, OutboxRows } from '../state/outbox.ts'
+import { PlanRows } from '../state/plans.ts'
+
+/** How long the retained status of a withdrawn plan stays after its withdrawal was reported, in milliseconds. */
+export const clearAfterMs = 24 * 60 * 60 * 1000
+
+/** Refusals beside a standing plan that may wait for the broker; beyond them the oldest are dropped. */
+const maxRefusals = 10_000
+
+export interface OutboxMessage {
+  /** Place in the outbox; given back to {@link Outbox.acknowledged}. Grows, but is not the status's own `seq`. */
+  readonly seq: number
+  /** Under the edge's own topic: `plans/<plan>/status`. */
+  readonly topic: string
+  /** JSON; empty to clear the retained status. */
+  readonly payload: string
+  readonly retain: boolean
+}
+
+export interface OutboxOptions {
+  readonly state: Pick<State, 'db'>
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+export class Outbox {
+  readonly #rows: OutboxRows
+  readonly #plans: PlanRows
+  readonly #now: () => number
+
+  constructor(options: OutboxOptions) {
+    this.#rows = new OutboxRows(options.state.db)
+    this.#plans = new PlanRows(options.state.db)
+    this.#now = options.now ?? Date.now
+  }
+
+  /**
+   * The oldest messages, in the order in which they have to be published, from the first after `after`. A message may be gone
+   * by the time it is acknowledged: a newer status of the same plan took its place.
+   */
+  next(limit: number, after = 0): OutboxMessage[] {
+    return this.#rows.list(after, limit).map(toMessage)
+  }
+
+  /** The broker has taken it. Unknown numbers are ignored. */
+  acknowledged(seq: number): void {
+    this.#plans.transaction(() => {
+      const row = this.#rows.find(seq)
+      if (row === undefined) return
+      this.#rows.remove(seq)
+      this.#afterAcknowledgement(row)
+    })
+  }
+
+  /** Messages that wait. */
+  get size(): number {
+    return this.#rows.count()
+  }
+
+  /**
+   * Lets the sequence of statuses go on after `seq`, which was seen in a retained status of this edge: after the loss of the
+   * state folder it must not start again. To be called before plans are received.
+   */
+  continueFrom(seq: number): void {
+    this.#plans.raise('seq', seq)
+  }
+
+  /** Queues a status. Belongs into the transaction that writes the status itself. */
+  addStatus(plan: string, seq: number, kind: Exclude<OutboxKind, 'clear'>, payload: string): void {
+    // A refusal beside a standing plan says nothing about that one, whose own news must not be lost.
+    if (kind !== 'refusal') this.#rows.dropInterim(plan)
+    this.#rows.add({ plan, seq, kind, payload })
+    if (kind === 'refusal') this.#rows.pruneRefusals(maxRefusals)
+  }
+
+  /** Queues the clearing of a retained status. */
+  addClear(plan: string): void {
+    this.#rows.add({ plan, seq: null, kind: 'clear', payload: '' })
+  }
+
+  #afterAcknowledgement(row: OutboxRow): void {
+    const status = this.#plans.status(row.plan)
+    if (row.seq === null || status === undefined || status.seq !== row.seq) return
+    if (status.phase === 'Withdrawn') this.#plans.setClearAt(row.plan, row.seq, this.#now() + clearAfterMs)
+  }
+}
+
+function toMessage(row: OutboxRow): OutboxMessage {
+  return { seq: row.id, topic: `plans/${row.plan}/status`, payload: row.payload, retain: row.kind !== 'refusal' }
+}
