@@ -1,0 +1,193 @@
+/**
+ * The configuration: defaults, then the file, then the environment, as one validated and frozen {@link Config}.
+ * Contract: docs/configuration.md. Only main, cli and agent see it; a room gets plain options. The schema is config/schema.ts.
+ */
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Compile } from 'typebox/compile'
+import { buildConfig, type CompleteDocument, completeDocument, freeze } from './config/build.ts'
+import { type ConfigProblem, checkValue, formatKey, isMapping, type Report } from './config/check.ts'
+import { readEnvironment } from './config/environment.ts'
+import { readConfigFile } from './config/file.ts'
+import { checkFiles, checkSecrets } from './config/files.ts'
+import { overlay, resolvePaths } from './config/layers.ts'
+import {
+  type ConfigDocument,
+  ConfigSchema,
+  formatListen,
+  type ListenAddress,
+  parseUpstreamHost,
+  type UpstreamMirror,
+} from './config/schema.ts'
+import type { Platform } from './oci/platform.ts'
+
+/** Where the configuration is looked for when no file is named. */
+export const defaultConfigFile = '/etc/edge-image-agent/agent.config.yaml'
+
+/** How to reach one registry over HTTP. */
+export interface RegistryAccess {
+  /** `host[:port]`, lower case; `docker.io` for Docker Hub. */
+  readonly host: string
+  readonly plainHttp: boolean
+  readonly insecureSkipVerify: boolean
+  readonly caFile?: string
+  readonly username?: string
+  readonly password?: string
+}
+
+export interface EmbeddedRegistryConfig {
+  readonly kind: 'embedded'
+  readonly listen: ListenAddress
+  /** `host[:port]` that MECM is told; undefined while the port is the system's choice (`listen` with port 0). */
+  readonly advertise?: string
+  readonly tls?: { readonly certFile: string; readonly keyFile: string }
+  readonly storageDir: string
+}
+
+export interface ExternalRegistryConfig extends RegistryAccess {
+  readonly kind: 'external'
+  readonly sparseIndexes: 'complete' | 'platform' | 'fail'
+}
+
+export interface UpstreamConfig extends RegistryAccess {
+  readonly mirrors: readonly UpstreamMirror[]
+}
+
+export interface MqttConfig {
+  readonly url: string
+  readonly prefix: string
+  readonly username?: string
+  readonly password?: string
+  readonly caFile?: string
+  readonly certFile?: string
+  readonly keyFile?: string
+  readonly sessionExpiryMs: number
+}
+
+export interface Config {
+  readonly agent: {
+    readonly id: string
+    readonly groups: readonly string[]
+    readonly platforms: readonly Platform[]
+    readonly stateDir: string
+  }
+  readonly registry: EmbeddedRegistryConfig | ExternalRegistryConfig
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly dockerConfig?: string
+  readonly mqtt?: MqttConfig
+  readonly transfer: { readonly concurrency: number; readonly stallTimeoutMs: number }
+  readonly api: { readonly listen: ListenAddress }
+  readonly log: { readonly level: ConfigDocument['log']['level'] }
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** The same as a file would write it, with every default filled in. Holds secrets: print it through config/show.ts. */
+  readonly document: CompleteDocument
+  /** The file it came from, if any. */
+  readonly file: string | undefined
+  /** What is allowed but should be known, one sentence each. */
+  readonly warnings: readonly string[]
+}
+
+/** Everything that is wrong with a configuration. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly file: string | undefined
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(file: string | undefined, problems: readonly ConfigProblem[]) {
+    const lines = problems.map(({ key, message, line }) =>
+      [line === undefined ? '' : `line ${line}: `, key, key === '' ? '' : ': ', message].join(''),
+    )
+    super(`${file ?? 'the configuration'} is not valid:\n${lines.map(line => `  ${line}`).join('\n')}`)
+    this.file = file
+    this.problems = problems
+  }
+}
+
+export interface LoadOptions {
+  /** Must be there; without it {@link defaultConfigFile} is read if it is there. */
+  readonly file?: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** Reads, checks and freezes the configuration. @throws ConfigError with every problem at once. */
+export function loadConfig(options: LoadOptions = {}): LoadedConfig {
+  const file = options.file ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined)
+  const fromFile = file === undefined ? undefined : readConfigFile(file)
+  const fromEnvironment = readEnvironment(options.env ?? process.env)
+  const problems: ConfigProblem[] = [...(fromFile?.problems ?? []), ...fromEnvironment.problems]
+  if (problems.length > 0) throw new ConfigError(file, problems)
+
+  const report: Report = (path, message) => {
+    const variable = fromEnvironment.variableOf(path)
+    const line = variable === undefined ? fromFile?.lineOf(path) : undefined
+    const suffix = variable === undefined ? '' : ` (from ${variable})`
+    problems.push({ key: formatKey(path), message: message + suffix, ...(line === undefined ? {} : { line }) })
+  }
+  const given = overlay(
+    resolvePaths(ConfigSchema, fromFile?.values ?? {}, dirname(file ?? '.')),
+    resolvePaths(ConfigSchema, fromEnvironment.values, '.'),
+  )
+  const checked = checkValue(ConfigSchema, given, [], report)
+  checkFiles(ConfigSchema, given, [], report)
+  checkSecrets(ConfigSchema, given, [], report)
+  // What was wrong is left out or at its default by now, so that the rules between keys can be told in the same breath.
+  const formed = shape.Check(checked)
+  checkLocalRegistry(given, report)
+  if (formed) checkRules(checked, report)
+  if (problems.length > 0 || !formed) throw new ConfigError(file, problems)
+
+  const document = freeze(completeDocument(checked))
+  const config = freeze(buildConfig(document))
+  return { config, document, file, warnings: [...fromEnvironment.warnings, ...warningsOf(config)] }
+}
+
+const shape = Compile(ConfigSchema)
+
+function checkLocalRegistry(given: unknown, report: Report): void {
+  const registry = isMapping(given) ? given.registry : undefined
+  if (!isMapping(registry)) return
+  const both = isMapping(registry.embedded) && isMapping(registry.external)
+  if (both) report(['registry', 'external'], 'stands beside registry.embedded: keep one of the two')
+}
+
+/** The rules between keys, and what this version can't do yet: better refused than ignored. */
+function checkRules(document: ConfigDocument, report: Report): void {
+  const { embedded } = document.registry
+  if (embedded.push) {
+    report(['registry', 'embedded', 'push'], 'the write side is not supported yet by this version: only false')
+  }
+  if (!embedded.anonymousPull) {
+    report(['registry', 'embedded', 'anonymousPull'], 'access control is not supported yet by this version: only true')
+  }
+  if (document.plans.trustedKeys.length > 0) {
+    report(['plans', 'trustedKeys'], 'signed plans are not supported yet by this version: only []')
+  }
+  if (document.mqtt && (document.mqtt.certFile === undefined) !== (document.mqtt.keyFile === undefined)) {
+    report(['mqtt'], 'certFile and keyFile belong together: one of them is missing')
+  }
+  const hosts = new Map<string, number>()
+  for (const [at, { host }] of document.upstreams.entries()) {
+    const name = parseUpstreamHost(host) ?? host
+    const first = hosts.get(name)
+    if (first !== undefined) report(['upstreams', at, 'host'], `"${host}" stands in upstreams[${first}] already`)
+    else hosts.set(name, at)
+  }
+}
+
+/** What is allowed but should be known. */
+function warningsOf(config: Config): string[] {
+  const { host } = config.api.listen
+  const warnings: string[] = []
+  if (host !== 'localhost' && host !== '::1' && !/^127\./.test(host)) {
+    warnings.push(
+      `api.listen is ${formatListen(config.api.listen)}: whoever reaches it can send plans, for it has no access control yet`,
+    )
+  }
+  for (const { host: upstream, insecureSkipVerify } of config.upstreams) {
+    if (insecureSkipVerify) warnings.push(`any certificate is taken for ${upstream} (insecureSkipVerify)`)
+  }
+  return warnings
+}

@@ -1,0 +1,105 @@
+/** Holds a configuration against its schema: every unknown key and wrong value, and the defaults filled in. Used by config.ts. */
+import { type TObject, type TSchema, Type } from 'typebox'
+import { Check } from 'typebox/value'
+import { factsOf, maxListItems } from './schema.ts'
+
+export type KeyPath = readonly (string | number)[]
+
+/** One thing that is wrong. */
+export interface ConfigProblem {
+  /** `upstreams[0].host`; empty for the file as a whole. */
+  readonly key: string
+  readonly message: string
+  /** Of the file, from 1. */
+  readonly line?: number
+}
+
+/** `upstreams[0].host`. */
+export function formatKey(path: KeyPath): string {
+  return path.map((part, at) => (typeof part === 'number' ? `[${part}]` : at === 0 ? part : `.${part}`)).join('')
+}
+
+export function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * The value with defaults in place of what is absent, null or wrong. All that is wrong is told to `report`; a mapping that lacks a
+ * key without default is left out as a whole (undefined).
+ */
+export function checkValue(schema: TSchema, value: unknown, path: KeyPath, report: Report): unknown {
+  if (Type.IsObject(schema)) return checkMapping(schema, value, path, report)
+  const { expected = 'another value', secret, secretWhenWrong } = factsOf(schema)
+  const isList = Type.IsArray(schema)
+  if (isList ? !Array.isArray(value) || value.length > maxListItems : !Check(schema, value)) {
+    report(path, `expected ${expected}${secret || secretWhenWrong ? '' : `, got ${show(value)}`}`)
+    return undefined
+  }
+  if (!isList || !Array.isArray(value)) return value
+  return value.map((item: unknown, at) => checkValue(schema.items, item, [...path, at], report))
+}
+
+export type Report = (path: KeyPath, message: string) => void
+
+function checkMapping(schema: TObject, value: unknown, path: KeyPath, report: Report): unknown {
+  if (!isMapping(value)) {
+    report(path, `expected keys with values, got ${show(value)}`)
+    return undefined
+  }
+  const known = Object.keys(schema.properties)
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) report([...path, key], unknownKey(key, known))
+  }
+  const checked: Record<string, unknown> = {}
+  let complete = true
+  for (const [key, property] of Object.entries(schema.properties)) {
+    const given = Object.hasOwn(value, key) ? (value[key] ?? undefined) : undefined
+    const own = given === undefined ? undefined : checkValue(property, given, [...path, key], report)
+    const result = own ?? defaultOf(property, [...path, key], report)
+    if (result !== undefined) checked[key] = result
+    else if (!Type.IsOptional(property)) {
+      complete = false
+      if (given === undefined) report([...path, key], `is missing: expected ${factsOf(property).expected}`)
+    }
+  }
+  return complete ? checked : undefined
+}
+
+function defaultOf(property: TSchema, path: KeyPath, report: Report): unknown {
+  if (Type.IsOptional(property)) return undefined
+  return Type.IsObject(property) ? checkMapping(property, {}, path, report) : factsOf(property).default
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  const near = nearest(key, known)
+  return `is not a key of the configuration${near === undefined ? `; expected one of ${known.join(', ')}` : `; did you mean "${near}"?`}`
+}
+
+/** The candidate that a typo most likely meant, if one is near. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > 100) return undefined
+  const ranked = candidates
+    .map(candidate => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+  const [best] = ranked
+  return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined
+}
+
+/** Levenshtein's distance: how many letters to add, leave out or change. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, at) => at)
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= b.length; column++) {
+      const change = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      current.push(Math.min(change, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
+    }
+    previous = current
+  }
+  return previous[b.length] ?? 0
+}
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
