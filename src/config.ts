@@ -10,15 +10,9 @@ import { type ConfigProblem, checkValue, formatKey, isMapping, type Report } fro
 import { readEnvironment } from './config/environment.ts'
 import { readConfigFile } from './config/file.ts'
 import { checkFiles, checkSecrets } from './config/files.ts'
+import { formatListen, type ListenAddress, parseUpstreamHost, type UpstreamMirror } from './config/forms.ts'
 import { overlay, resolvePaths } from './config/layers.ts'
-import {
-  type ConfigDocument,
-  ConfigSchema,
-  formatListen,
-  type ListenAddress,
-  parseUpstreamHost,
-  type UpstreamMirror,
-} from './config/schema.ts'
+import { type ConfigDocument, ConfigSchema } from './config/schema.ts'
 import type { Platform } from './oci/platform.ts'
 
 /** Where the configuration is looked for when no file is named. */

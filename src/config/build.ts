@@ -11,16 +11,16 @@ import type {
 } from '../config.ts'
 import { parsePlatform } from '../oci/platform.ts'
 import { readSecret } from './files.ts'
-import { parseDuration } from './quantities.ts'
 import {
-  type ConfigDocument,
   defaultId,
   defaultPlatforms,
   type ListenAddress,
   parseListen,
   parseMirror,
   parseUpstreamHost,
-} from './schema.ts'
+} from './forms.ts'
+import { parseDuration } from './quantities.ts'
+import type { ConfigDocument } from './schema.ts'
 
 type EmbeddedDocument = ConfigDocument['registry']['embedded']
 type ExternalDocument = NonNullable<ConfigDocument['registry']['external']>

@@ -1,7 +1,7 @@
 /** Holds a configuration against its schema: every unknown key and wrong value, and the defaults filled in. Used by config.ts. */
 import { type TObject, type TSchema, Type } from 'typebox'
 import { Check } from 'typebox/value'
-import { factsOf, maxListItems } from './schema.ts'
+import { factsOf, maxListItems } from './forms.ts'
 
 export type KeyPath = readonly (string | number)[]
 

@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { type TSchema, Type } from 'typebox'
 import { isMapping, type KeyPath, type Report } from './check.ts'
-import { factsOf } from './schema.ts'
+import { factsOf } from './forms.ts'
 
 const maxSecretBytes = 64 * 1024
 

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { type TSchema, Type } from 'typebox'
 import { isMapping } from './check.ts'
-import { factsOf } from './schema.ts'
+import { factsOf } from './forms.ts'
 
 /** Every relative path of a layer made absolute, from the folder it is meant from. */
 export function resolvePaths(schema: TSchema, value: unknown, folder: string): unknown {

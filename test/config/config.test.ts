@@ -2,7 +2,7 @@ import { chmodSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { defaultId } from '../../src/config/schema.ts'
+import { defaultId } from '../../src/config/forms.ts'
 import { ConfigError, type LoadedConfig, loadConfig } from '../../src/config.ts'
 import { hostPlatform } from '../../src/oci/platform.ts'
 
