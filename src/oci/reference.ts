@@ -51,7 +51,7 @@ export function isRegistryHost(text: string): boolean {
 export function parseReference(text: string): Reference {
   const { registry, path } = splitRegistry(text)
   const { name, tag, digest } = splitVersion(path, text)
-  const repository = registry === 'docker.io' && !name.includes('/') ? `library/${name}` : name
+  const repository = withLibrary(registry, name)
   checkRepository(repository, text)
   if (digest === undefined) return { registry, repository, tag: tag ?? 'latest' }
   return { registry, repository, digest, ...(tag === undefined ? {} : { tag }) }
@@ -63,7 +63,7 @@ export function parseReference(text: string): Reference {
  */
 export function parseRepositoryReference(text: string): RepositoryReference {
   const { registry, path } = splitRegistry(text)
-  const repository = registry === 'docker.io' && !path.includes('/') ? `library/${path}` : path
+  const repository = withLibrary(registry, path)
   checkRepository(repository, text)
   return { registry, repository }
 }
@@ -87,6 +87,11 @@ export function formatReference(reference: Reference): string {
 /** `repository:tag`, or `repository` where there is no tag. */
 export function formatTarget(target: Target): string {
   return target.tag === undefined ? target.repository : `${target.repository}:${target.tag}`
+}
+
+/** Docker Hub's official images are written without their `library/`. */
+function withLibrary(registry: string, path: string): string {
+  return registry === 'docker.io' && path !== '' && !path.includes('/') ? `library/${path}` : path
 }
 
 function splitRegistry(text: string): { registry: string; path: string } {

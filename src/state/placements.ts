@@ -1,7 +1,4 @@
-/**
- * What the transfer remembers about the world outside, so that it need not ask again: what an external local registry holds,
- * and for which manifests upstream was asked about referrers. SQL for transfer/.
- */
+/** What an external local registry is known to hold, so that content is mounted and not sent again. Used by the engine, through agent.ts. */
 import type Database from 'better-sqlite3'
 import type { Digest } from '../oci/digest.ts'
 
@@ -34,29 +31,5 @@ export class Placements {
   /** Repositories that the content can be mounted from, at most 1000. */
   repositoriesOf(digest: Digest): string[] {
     return this.#repositories.all(digest).map(row => row.repository)
-  }
-}
-
-/** The manifests whose referrers were asked for upstream, so that a second plan with the same image costs no request. */
-export class ReferrerChecks {
-  readonly #has: Database.Statement<[string], { one: number }>
-  readonly #add: Database.Statement<[string, number]>
-  readonly #now: () => number
-
-  constructor(db: Database.Database, now: () => number = Date.now) {
-    this.#has = db.prepare('SELECT 1 AS one FROM referrers_checked WHERE digest = ?')
-    this.#add = db.prepare(
-      `INSERT INTO referrers_checked (digest, checked_at) VALUES (?, ?)
-       ON CONFLICT (digest) DO UPDATE SET checked_at = excluded.checked_at`,
-    )
-    this.#now = now
-  }
-
-  has(digest: Digest): boolean {
-    return this.#has.get(digest) !== undefined
-  }
-
-  add(digest: Digest): void {
-    this.#add.run(digest, this.#now())
   }
 }

@@ -6,22 +6,17 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { toImageError } from '../oci/errors.ts'
 import { isManifestType } from '../oci/media-types.ts'
+import type { ReferrerAnswer } from '../state/referrer-answers.ts'
 import type { ResolvedImage } from './engine.ts'
 import { gatherTree, inGroups, maxManifests, type Walk } from './tree.ts'
 
-/** What upstream answered when it was asked what refers to a digest. */
-export interface FoundReferrers {
-  readonly referrers: readonly Descriptor[]
-  readonly tags: readonly { readonly tag: string; readonly descriptor: Descriptor }[]
-}
-
 /**
- * Remembers those answers: content that is here is not asked about again, which is what makes a pinned image that is here cost no request.
+ * Remembers what upstream answered: content that is here is not asked about again, which is what makes a pinned image that is here cost no request.
  * A signature that is added upstream later comes with the next new digest.
  */
 export interface ReferrerMemory {
-  find(digest: Digest): FoundReferrers | undefined
-  record(digest: Digest, found: FoundReferrers): void
+  find(digest: Digest): ReferrerAnswer | undefined
+  record(digest: Digest, found: ReferrerAnswer): void
 }
 
 /** A signature may be signed, and that signature again; then it ends. */
@@ -58,14 +53,14 @@ export async function findReferrers(
   return [...tags].map(([tag, descriptor]) => ({ tag, descriptor }))
 }
 
-async function referrersOf(walk: Walk, digest: Digest, memory: ReferrerMemory): Promise<FoundReferrers> {
+async function referrersOf(walk: Walk, digest: Digest, memory: ReferrerMemory): Promise<ReferrerAnswer> {
   const known = memory.find(digest)
   if (known) return known
   const [referrers, ...tags] = await Promise.all([
     listReferrers(walk, digest),
     ...cosignSuffixes.map(suffix => findTag(walk, `${algorithmOf(digest)}-${hexOf(digest)}.${suffix}`)),
   ])
-  const found: FoundReferrers = { referrers, tags: tags.filter(tag => tag !== undefined) }
+  const found: ReferrerAnswer = { referrers, tags: tags.filter(tag => tag !== undefined) }
   memory.record(digest, found)
   return found
 }

@@ -1,0 +1,61 @@
+/** The embedded store as the local registry: content by digest on disk, visibility and tags in SQLite. */
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { RawManifest } from '../oci/manifest.ts'
+import type { TagChange } from '../oci/tag-change.ts'
+import type { Store } from '../store/store.ts'
+import type { Ingest, LocalRegistry } from './local.ts'
+
+export class EmbeddedRegistry implements LocalRegistry {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async findManifest(_repository: string, digest: Digest): Promise<RawManifest | undefined> {
+    return await this.#store.readManifest(digest)
+  }
+
+  async keepManifest(manifest: RawManifest): Promise<void> {
+    await this.#store.content.writeBytes(manifest.descriptor.digest, manifest.bytes)
+  }
+
+  async hasBlob(_repository: string, blob: Descriptor): Promise<boolean> {
+    return (await this.#store.content.size(blob.digest)) === blob.size
+  }
+
+  async openIngest(blob: Descriptor): Promise<Ingest> {
+    return await this.#store.content.openIngest(blob)
+  }
+
+  async placeBlob(repository: string, blob: Descriptor): Promise<void> {
+    this.#store.linkBlob(repository, blob)
+  }
+
+  async putManifest(repository: string, manifest: RawManifest): Promise<void> {
+    await this.#store.putManifest(repository, manifest)
+  }
+
+  async findTag(repository: string, tag: string): Promise<Digest | undefined> {
+    return this.#store.findTag(repository, tag)?.descriptor.digest
+  }
+
+  async changeTags(changes: readonly TagChange[]): Promise<readonly string[]> {
+    await this.#store.changeTags(changes)
+    return []
+  }
+
+  async confirm(repository: string, content: Descriptor, kind: 'manifest' | 'blob'): Promise<boolean> {
+    const size =
+      kind === 'manifest'
+        ? this.#store.findManifest(repository, content.digest)?.size
+        : this.#store.blobSize(repository, content.digest)
+    // The row says who may see it; the file says that it is there.
+    return size === content.size && (await this.#store.content.size(content.digest)) === content.size
+  }
+
+  async freeBytes(): Promise<number | undefined> {
+    return await this.#store.content.freeBytes()
+  }
+}

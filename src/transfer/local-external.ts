@@ -1,0 +1,210 @@
+/**
+ * An external registry (docker-registry, Harbor, zot) as the local one. A blob arrives in a staging folder, is verified there and then
+ * uploaded, so that a resumed transfer and a registry that restarts meanwhile can't spoil each other; the staged file goes after the upload.
+ */
+import type { Logger } from 'pino'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
+import { parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts'
+import type { TagChange } from '../oci/tag-change.ts'
+import type { Placements } from '../state/placements.ts'
+import type { TagJournal } from '../state/tag-journal.ts'
+import type { ContentStore } from '../store/content.ts'
+import type { Ingest, LocalRegistry } from './local.ts'
+import type { Upstream } from './sources.ts'
+
+/** What is asked of the registry beyond what any upstream can do. */
+export interface WritableRegistry extends Upstream {
+  hasBlob(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean>
+  hasManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean>
+  mountBlob(repository: string, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean>
+  uploadBlob(
+    repository: string,
+    blob: Descriptor,
+    open: (offset: number) => AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void>
+  putManifest(repository: string, manifest: RawManifest, tag: string | undefined, signal: AbortSignal): Promise<void>
+  deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void>
+}
+
+export interface ExternalRegistryOptions {
+  readonly registry: WritableRegistry
+  readonly staging: ContentStore
+  readonly placements: Placements
+  readonly journal: TagJournal
+  readonly logger: Logger
+}
+
+export class ExternalRegistry implements LocalRegistry {
+  readonly #registry: WritableRegistry
+  readonly #staging: ContentStore
+  readonly #placements: Placements
+  readonly #journal: TagJournal
+  readonly #logger: Logger
+  /** Uploads in flight by repository and digest: two plans that place the same blob share one. */
+  readonly #placing = new Map<string, Promise<void>>()
+
+  constructor(options: ExternalRegistryOptions) {
+    this.#registry = options.registry
+    this.#staging = options.staging
+    this.#placements = options.placements
+    this.#journal = options.journal
+    this.#logger = options.logger
+  }
+
+  /** Completes the tag changes that a crash cut short. Called once, before any transfer. */
+  async recover(signal: AbortSignal): Promise<void> {
+    for (const entry of this.#journal.unfinished()) {
+      this.#logger.info({ changes: entry.changes.length }, 'completing tag changes that were cut short')
+      await this.#applyChanges(entry.changes, signal)
+      this.#journal.clear(entry.id)
+    }
+  }
+
+  async findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined> {
+    const bytes = await this.#staging.readBytes(digest)
+    if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
+    return await orMissing(this.#registry.fetchManifest(repository, digest, signal))
+  }
+
+  async keepManifest(manifest: RawManifest): Promise<void> {
+    await this.#staging.writeBytes(manifest.descriptor.digest, manifest.bytes)
+  }
+
+  async hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean> {
+    if ((await this.#staging.size(blob.digest)) === blob.size) return true
+    return (await this.#holder(repository, blob.digest, signal)) !== undefined
+  }
+
+  async openIngest(blob: Descriptor): Promise<Ingest> {
+    return await this.#staging.openIngest(blob)
+  }
+
+  async placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
+    const key = `${repository}@${blob.digest}`
+    const placing =
+      this.#placing.get(key) ?? this.#place(repository, blob, signal).finally(() => this.#placing.delete(key))
+    this.#placing.set(key, placing)
+    await placing
+  }
+
+  async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
+    await this.#registry.putManifest(repository, manifest, undefined, signal)
+  }
+
+  async findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    return (await orMissing(this.#registry.resolve(repository, tag, signal)))?.digest
+  }
+
+  async changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]> {
+    if (changes.length === 0) return []
+    const entry = this.#journal.add(changes)
+    const notes = await this.#applyChanges(changes, signal)
+    this.#journal.clear(entry)
+    return notes
+  }
+
+  async confirm(
+    repository: string,
+    content: Descriptor,
+    kind: 'manifest' | 'blob',
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (kind === 'blob') return await this.#registry.hasBlob(repository, content.digest, signal)
+    const there = await this.#registry.hasManifest(repository, content.digest, signal)
+    if (there) await this.#staging.remove(content.digest)
+    return there
+  }
+
+  /** What the staging folder can take; how much the registry can is not part of its API. */
+  async freeBytes(): Promise<number | undefined> {
+    return await this.#staging.freeBytes()
+  }
+
+  /** A repository of the registry that holds the blob: the wanted one first, else one that it can be mounted from. */
+  async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+    const others = this.#placements.repositoriesOf(digest).filter(name => name !== repository)
+    for (const name of [repository, ...others.slice(0, 3)]) {
+      if (await this.#registry.hasBlob(name, digest, signal)) return name
+      this.#placements.remove(name, digest)
+    }
+    return undefined
+  }
+
+  async #place(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
+    const holder = await this.#holder(repository, blob.digest, signal)
+    if (holder !== repository) {
+      const mounted = holder !== undefined && (await this.#registry.mountBlob(repository, blob.digest, holder, signal))
+      if (!mounted)
+        await this.#registry.uploadBlob(repository, blob, offset => this.#open(blob, holder, offset, signal), signal)
+    }
+    this.#placements.add(repository, blob.digest)
+    await this.#staging.remove(blob.digest)
+  }
+
+  /** The blob's bytes from the staging folder, else from the registry's own other repository: never again from upstream. */
+  async *#open(
+    blob: Descriptor,
+    holder: string | undefined,
+    offset: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const staged = await this.#staging.openBlob(blob.digest)
+    if (staged) yield* staged.read(offset, blob.size)
+    else if (holder !== undefined) {
+      const { offset: start, body } = await this.#registry.fetchBlob(holder, blob, { offset, signal })
+      yield* dropFirst(body, offset - start)
+    } else if (blob.size > 0)
+      throw new ImageError('LOCAL_REGISTRY', `${blob.digest} is neither staged nor in the registry`, { side: 'local' })
+  }
+
+  async #applyChanges(changes: readonly TagChange[], signal: AbortSignal): Promise<string[]> {
+    const notes: string[] = []
+    for (const change of changes.filter(each => each.do === 'set')) {
+      const { repository, tag, descriptor } = change
+      if ((await this.findTag(repository, tag, signal)) === descriptor.digest) continue
+      const manifest = await this.findManifest(repository, descriptor.digest, signal)
+      if (!manifest)
+        throw new ImageError('LOCAL_REGISTRY', `${repository}@${descriptor.digest} is gone from the local registry`, {
+          side: 'local',
+        })
+      await this.#registry.putManifest(repository, { ...manifest, descriptor }, tag, signal)
+    }
+    for (const change of changes.filter(each => each.do === 'remove'))
+      notes.push(...(await this.#removeTag(change, signal)))
+    return notes
+  }
+
+  /** Some registries can't take a tag away without taking its manifest, which other tags may need: then it stays, and that is said. */
+  async #removeTag({ repository, tag }: TagChange, signal: AbortSignal): Promise<string[]> {
+    if ((await this.findTag(repository, tag, signal)) === undefined) return []
+    try {
+      await this.#registry.deleteTag(repository, tag, signal)
+      return []
+    } catch (cause) {
+      const error = toImageError(cause)
+      if (error.transient) throw error
+      return [`the local registry can not remove the tag ${repository}:${tag} (${error.code}); it stays`]
+    }
+  }
+}
+
+/** The answer, or nothing where the registry says that there is none. */
+async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)) return undefined
+    throw error
+  }
+}
+
+async function* dropFirst(body: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {
+  let skip = count
+  for await (const chunk of body) {
+    if (skip < chunk.byteLength) yield skip > 0 ? chunk.subarray(skip) : chunk
+    skip = Math.max(0, skip - chunk.byteLength)
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The engine: turns references into content of the local registry, step by step. A run of a plan and `pull` call these steps;
+ * agent.ts builds it on the embedded or the external local registry.
+ */
+import type { Logger } from 'pino'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { ImageError } from '../oci/errors.ts'
+import type { RepositoryReference, Target } from '../oci/reference.ts'
+import { formatReference } from '../oci/reference.ts'
+import type { TagChange } from '../oci/tag-change.ts'
+import { BlobFetcher } from './blob-fetcher.ts'
+import type { FetchOptions, ImageRequest, ResolvedImage, TransferEngine } from './engine.ts'
+import { fetchBlobs, putManifests } from './fetch.ts'
+import type { LocalRegistry } from './local.ts'
+import { ManifestReader } from './manifest-reader.ts'
+import type { ReferrerMemory } from './referrers.ts'
+import { resolveImage } from './resolve.ts'
+import { Slots } from './slots.ts'
+import { Sources, type Upstream } from './sources.ts'
+import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
+
+export interface TransferOptions {
+  readonly local: LocalRegistry
+  readonly registries: { get(host: string): Upstream }
+  /** Mirrors by the host that they stand in for. */
+  readonly mirrors: ReadonlyMap<string, readonly RepositoryReference[]>
+  readonly referrers: ReferrerMemory
+  /** Blobs at once, over all plans. */
+  readonly concurrency: number
+  /** What to do when the local registry refuses an index whose other platforms are absent. */
+  readonly sparseIndexes: SparseIndexes
+  readonly logger: Logger
+  /** Waits between tries of one blob; for tests. */
+  readonly backoff?: { readonly firstMs: number; readonly maxMs: number }
+}
+
+export class Transfer implements TransferEngine {
+  readonly #options: TransferOptions
+  readonly #sources: Sources
+  readonly #fetcher: BlobFetcher
+
+  constructor(options: TransferOptions) {
+    this.#options = options
+    this.#sources = new Sources(options)
+    this.#fetcher = new BlobFetcher({ ...options, sources: this.#sources, slots: new Slots(options.concurrency) })
+  }
+
+  async resolve(request: ImageRequest, signal: AbortSignal): Promise<ResolvedImage> {
+    const reader = new ManifestReader(request, { local: this.#options.local, sources: this.#sources, signal })
+    return await resolveImage(reader, this.#options.referrers)
+  }
+
+  async missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]> {
+    const missing: Descriptor[] = []
+    for (const blob of image.blobs) {
+      if (!(await this.#options.local.hasBlob(image.request.target.repository, blob, signal))) missing.push(blob)
+    }
+    return missing
+  }
+
+  async fetch(image: ResolvedImage, options: FetchOptions): Promise<ResolvedImage> {
+    const { local, sparseIndexes } = this.#options
+    await fetchBlobs(image, { local, fetcher: this.#fetcher }, options)
+    try {
+      await putManifests(image, local, options.signal)
+      return image
+    } catch (error) {
+      const resolve = (request: ImageRequest) => this.resolve(request, options.signal)
+      const whole = await withoutSparseIndex(image, error, sparseIndexes, resolve)
+      await fetchBlobs(whole, { local, fetcher: this.#fetcher }, options)
+      await putManifests(whole, local, options.signal)
+      return whole
+    }
+  }
+
+  async publish(
+    images: readonly ResolvedImage[],
+    remove: readonly Target[],
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const changes: TagChange[] = images.flatMap(tagsOf)
+    for (const { repository, tag } of remove) if (tag !== undefined) changes.push({ do: 'remove', repository, tag })
+    return await this.#options.local.changeTags(changes, signal)
+  }
+
+  async confirm(image: ResolvedImage, signal: AbortSignal): Promise<void> {
+    const { local } = this.#options
+    const { repository, tag } = image.request.target
+    const kinds = [
+      ...image.blobs.map(content => ({ content, kind: 'blob' as const })),
+      ...image.manifests.map(content => ({ content, kind: 'manifest' as const })),
+    ]
+    for (const { content, kind } of kinds) {
+      if (await local.confirm(repository, content, kind, signal)) continue
+      throw notConfirmed(`the ${kind} ${content.digest} is not in ${repository}`)
+    }
+    const tagged = tag === undefined ? image.root.digest : await local.findTag(repository, tag, signal)
+    if (tagged !== image.root.digest) throw notConfirmed(movedTag(`${repository}:${tag}`, tagged, image.root.digest))
+  }
+
+  async freeBytes(): Promise<number | undefined> {
+    return await this.#options.local.freeBytes()
+  }
+
+  /** Resolves when no transfer holds a file any more; callers have aborted before. */
+  async stop(): Promise<void> {
+    await this.#fetcher.settle()
+  }
+}
+
+function tagsOf(image: ResolvedImage): TagChange[] {
+  const { repository, tag } = image.request.target
+  const source = formatReference(image.request.source)
+  const own = tag === undefined ? [] : [{ tag, descriptor: image.root }]
+  return [...image.extraTags, ...own].map(each => ({ do: 'set', repository, source, ...each }))
+}
+
+function movedTag(name: string, found: Digest | undefined, wanted: Digest): string {
+  return found === undefined ? `the tag ${name} is missing` : `the tag ${name} points at ${found}, not at ${wanted}`
+}
+
+function notConfirmed(what: string): ImageError {
+  return new ImageError('LOCAL_REGISTRY', `the local registry does not confirm the image: ${what}`, {
+    side: 'local',
+    doing: 'confirm',
+  })
+}
