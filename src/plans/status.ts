@@ -109,6 +109,15 @@ export type PlanStatus = Static<typeof PlanStatusSchema>
 /** What a status says before it has its place in the edge's sequence. */
 export type StatusDraft = Omit<PlanStatus, 'edge' | 'seq' | 'at' | 'status' | 'mecHostInfo'>
 
+export const ImageProgressSchema = Type.Object({
+  target: Type.String(),
+  phase: ImagePhaseSchema,
+  bytesTotal: Bytes,
+  bytesPresent: Bytes,
+  bytesDone: Bytes,
+})
+export type ImageProgress = Static<typeof ImageProgressSchema>
+
 export const PlanProgressSchema = Type.Object({
   plan: Type.String(),
   revision: OrNull(Type.Integer()),
@@ -118,6 +127,8 @@ export const PlanProgressSchema = Type.Object({
   /** Bytes that the plan lacked when it was quoted. */
   bytesMissing: Bytes,
   bytes: BytesSchema,
+  /** Each image's share, as in the status: what a bar per image is drawn from. */
+  images: Type.Optional(Type.Array(ImageProgressSchema)),
   /** Bytes per second over the last seconds. */
   rate: Type.Number({ minimum: 0 }),
   /** At that rate; null where there is none. */
