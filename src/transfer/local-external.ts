@@ -43,6 +43,8 @@ export class ExternalRegistry implements LocalRegistry {
   readonly #placements: Placements
   readonly #journal: TagJournal
   readonly #logger: Logger
+  /** The tag changes before: one set after the other, so that none is taken for one that a crash cut short. */
+  #lastChange: Promise<unknown> = Promise.resolve()
   /** Uploads in flight by repository and digest: two plans that place the same blob share one. */
   readonly #placing = new Map<string, Promise<void>>()
 
@@ -54,13 +56,9 @@ export class ExternalRegistry implements LocalRegistry {
     this.#logger = options.logger
   }
 
-  /** Completes the tag changes that a crash cut short. Called once, before any transfer. */
+  /** Completes the tag changes that a crash cut short: at the start, and before others are made, lest an old one undo a new one. */
   async recover(signal: AbortSignal): Promise<void> {
-    for (const entry of this.#journal.unfinished()) {
-      this.#logger.info({ changes: entry.changes.length }, 'completing tag changes that were cut short')
-      await this.#applyChanges(entry.changes, signal)
-      this.#journal.clear(entry.id)
-    }
+    await this.#inTurn(() => this.#recover(signal))
   }
 
   async findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined> {
@@ -100,10 +98,13 @@ export class ExternalRegistry implements LocalRegistry {
 
   async changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]> {
     if (changes.length === 0) return []
-    const entry = this.#journal.add(changes)
-    const notes = await this.#applyChanges(changes, signal)
-    this.#journal.clear(entry)
-    return notes
+    return await this.#inTurn(async () => {
+      await this.#recover(signal)
+      const entry = this.#journal.add(changes)
+      const notes = await this.#applyChanges(changes, signal)
+      this.#journal.clear(entry)
+      return notes
+    })
   }
 
   async confirm(
@@ -121,6 +122,20 @@ export class ExternalRegistry implements LocalRegistry {
   /** What the staging folder can take; how much the registry can is not part of its API. */
   async freeBytes(): Promise<number | undefined> {
     return await this.#staging.freeBytes()
+  }
+
+  async #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#lastChange.then(change, change)
+    this.#lastChange = turn.catch(() => undefined)
+    return await turn
+  }
+
+  async #recover(signal: AbortSignal): Promise<void> {
+    for (const entry of this.#journal.unfinished()) {
+      this.#logger.info({ changes: entry.changes.length }, 'completing tag changes that were cut short')
+      await this.#applyChanges(entry.changes, signal)
+      this.#journal.clear(entry.id)
+    }
   }
 
   /** A repository of the registry that holds the blob: the wanted one first, else one that it can be mounted from. */
@@ -152,8 +167,13 @@ export class ExternalRegistry implements LocalRegistry {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const staged = await this.#staging.openBlob(blob.digest)
-    if (staged) yield* staged.read(offset, blob.size)
-    else if (holder !== undefined) {
+    if (staged) {
+      try {
+        yield* staged.chunks(offset)
+      } finally {
+        await staged.close()
+      }
+    } else if (holder !== undefined) {
       const { offset: start, body } = await this.#registry.fetchBlob(holder, blob, { offset, signal })
       yield* dropFirst(body, offset - start)
     } else if (blob.size > 0)

@@ -6,7 +6,6 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import type { RawManifest } from '../oci/manifest.ts'
-import type { RepositoryReference } from '../oci/reference.ts'
 import type { ImageRequest } from './engine.ts'
 
 /** What a transfer asks of an upstream registry. */
@@ -28,10 +27,16 @@ export interface Source {
   readonly repository: string
 }
 
+/** A registry that stands in for another: a repository's path is appended to `prefix`, which may be empty. */
+export interface Mirror {
+  readonly host: string
+  readonly prefix: string
+}
+
 export interface SourcesOptions {
   readonly registries: { get(host: string): Upstream }
-  /** Mirrors by the host that they stand in for; the repository path is appended to a mirror's own. */
-  readonly mirrors: ReadonlyMap<string, readonly RepositoryReference[]>
+  /** Mirrors by the host that they stand in for. */
+  readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
   readonly logger: Logger
 }
 
@@ -51,8 +56,8 @@ export class Sources {
   of(request: ImageRequest): readonly Source[] {
     const { registry, repository } = request.source
     const configured = (this.#options.mirrors.get(registry) ?? []).map(mirror => ({
-      registry: mirror.registry,
-      repository: `${mirror.repository}/${repository}`,
+      registry: mirror.host,
+      repository: mirror.prefix === '' ? repository : `${mirror.prefix}/${repository}`,
     }))
     const places = [{ registry, repository }, ...request.mirrors, ...configured]
     return this.#byHealth(

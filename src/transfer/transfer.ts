@@ -6,8 +6,7 @@ import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
-import type { RepositoryReference, Target } from '../oci/reference.ts'
-import { formatReference } from '../oci/reference.ts'
+import { formatReference, type Target } from '../oci/reference.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import { BlobFetcher } from './blob-fetcher.ts'
 import type { FetchOptions, ImageRequest, ResolvedImage, TransferEngine } from './engine.ts'
@@ -17,14 +16,14 @@ import { ManifestReader } from './manifest-reader.ts'
 import type { ReferrerMemory } from './referrers.ts'
 import { resolveImage } from './resolve.ts'
 import { Slots } from './slots.ts'
-import { Sources, type Upstream } from './sources.ts'
+import { type Mirror, Sources, type Upstream } from './sources.ts'
 import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
 
 export interface TransferOptions {
   readonly local: LocalRegistry
   readonly registries: { get(host: string): Upstream }
   /** Mirrors by the host that they stand in for. */
-  readonly mirrors: ReadonlyMap<string, readonly RepositoryReference[]>
+  readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
   readonly referrers: ReferrerMemory
   /** Blobs at once, over all plans. */
   readonly concurrency: number

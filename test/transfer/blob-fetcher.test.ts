@@ -1,0 +1,228 @@
+import { pino } from 'pino'
+import t from 'tap'
+import type { Descriptor } from '../../src/oci/descriptor.ts'
+import { digestOf } from '../../src/oci/digest.ts'
+import { ImageError } from '../../src/oci/errors.ts'
+import { parseReference, parseRepositoryReference } from '../../src/oci/reference.ts'
+import { BlobFetcher } from '../../src/transfer/blob-fetcher.ts'
+import type { FetchOptions, ImageRequest } from '../../src/transfer/engine.ts'
+import { Slots } from '../../src/transfer/slots.ts'
+import { Sources, type Upstream } from '../../src/transfer/sources.ts'
+import { MemoryLocal } from '../fixtures/memory-local.ts'
+
+const logger = pino({ level: 'silent' })
+const bytes = Buffer.from('0123456789'.repeat(10))
+const blob: Descriptor = { mediaType: 'application/octet-stream', digest: digestOf(bytes), size: bytes.byteLength }
+
+type Answer = (offset: number, signal: AbortSignal) => { offset: number; body: AsyncIterable<Uint8Array> }
+
+/** An upstream that answers each blob request as the script says, the last entry from then on; it records the offsets asked for. */
+function scripted(host: string, ...script: Answer[]): Upstream & { readonly asked: number[] } {
+  const asked: number[] = []
+  const refuse = async () => {
+    throw new ImageError('INTERNAL', 'not part of this test')
+  }
+  return {
+    host,
+    asked,
+    resolve: refuse,
+    fetchManifest: refuse,
+    listReferrers: refuse,
+    fetchBlob: async (_repository, _blob, { offset, signal }) => {
+      const answer = script[Math.min(asked.length, script.length - 1)]
+      asked.push(offset)
+      if (!answer) throw new ImageError('INTERNAL', 'an empty script')
+      return answer(offset, signal)
+    },
+  }
+}
+
+const rest: Answer = offset => ({ offset, body: chunks(bytes.subarray(offset)) })
+const whole: Answer = () => ({ offset: 0, body: chunks(bytes) })
+const cutAfter =
+  (count: number): Answer =>
+  offset => ({ offset, body: failing(bytes.subarray(offset, offset + count)) })
+const refuses =
+  (code: 'UNAUTHORIZED' | 'UNAVAILABLE' | 'BLOB_UNKNOWN'): Answer =>
+  () => {
+    throw new ImageError(code, 'no')
+  }
+const lies: Answer = () => ({ offset: 0, body: chunks(Buffer.alloc(bytes.byteLength)) })
+
+async function* chunks(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.byteLength; at += 7) yield content.subarray(at, at + 7)
+}
+
+async function* failing(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield* chunks(content)
+  throw new ImageError('UNAVAILABLE', 'cut')
+}
+
+function build(...upstreams: Upstream[]) {
+  const local = new MemoryLocal()
+  const byHost = new Map(upstreams.map(upstream => [upstream.host, upstream]))
+  const get = (host: string): Upstream => byHost.get(host) ?? scripted(host, refuses('UNAVAILABLE'))
+  const sources = new Sources({ registries: { get }, mirrors: new Map(), logger })
+  const slots = new Slots(1)
+  const fetcher = new BlobFetcher({ local, sources, slots, logger, backoff: { firstMs: 1, maxMs: 2 } })
+  return { local, fetcher, slots }
+}
+
+function request(source = 'up.example/a:1', mirrors: readonly string[] = []): ImageRequest {
+  return {
+    source: parseReference(source),
+    target: { repository: 'a', tag: '1' },
+    mirrors: mirrors.map(parseRepositoryReference),
+    platforms: 'all',
+    referrers: false,
+  }
+}
+
+function options(priority = 50) {
+  const controller = new AbortController()
+  const seen = { received: 0, resumed: 0, retried: 0 }
+  const fetch: FetchOptions = {
+    signal: controller.signal,
+    priority,
+    progress: {
+      received(_host, count) {
+        seen.received += count
+      },
+      resumed(count) {
+        seen.resumed += count
+      },
+      retried() {
+        seen.retried++
+      },
+    },
+  }
+  return { controller, seen, fetch }
+}
+
+t.test('a cut transfer goes on at the byte where it stopped', async t => {
+  const up = scripted('up.example', cutAfter(30), cutAfter(20), rest)
+  const { fetcher, local } = build(up)
+  const { seen, fetch } = options()
+  await fetcher.fetch(blob, request(), fetch)
+  t.same(up.asked, [0, 30, 50])
+  t.same(seen, { received: 100, resumed: 80, retried: 2 })
+  t.same(local.blobs.get(blob.digest), bytes)
+})
+
+t.test('a source that ignores Range starts anew, and nothing is written twice', async t => {
+  const up = scripted('up.example', cutAfter(30), whole)
+  const { fetcher, local } = build(up)
+  const { seen, fetch } = options()
+  await fetcher.fetch(blob, request(), fetch)
+  t.equal(seen.received, 130, 'what crossed the wire is counted')
+  t.same(local.blobs.get(blob.digest), bytes)
+})
+
+t.test('several callers share one transfer; the failure of it is forgotten', async t => {
+  const up = scripted('up.example', refuses('BLOB_UNKNOWN'), rest)
+  const { fetcher } = build(up)
+  const [a, b] = [options(), options()]
+  const outcomes = await Promise.allSettled([
+    fetcher.fetch(blob, request(), a.fetch),
+    fetcher.fetch(blob, request(), b.fetch),
+  ])
+  t.match(outcomes, [
+    { status: 'rejected', reason: { code: 'BLOB_UNKNOWN', side: 'upstream', host: 'up.example' } },
+    { status: 'rejected' },
+  ])
+  t.same(up.asked, [0])
+  await fetcher.fetch(blob, request(), a.fetch)
+  t.same(up.asked, [0, 0])
+})
+
+t.test(
+  'one caller leaves, the other gets its blob; when all leave, the transfer ends and keeps what arrived',
+  async t => {
+    const gate = Promise.withResolvers<void>()
+    const slow: Answer = (offset, signal) => ({
+      offset,
+      body: (async function* () {
+        yield bytes.subarray(offset, offset + 40)
+        await Promise.race([gate.promise, new Promise((_, reject) => signal.addEventListener('abort', reject))])
+        yield bytes.subarray(offset + 40)
+      })(),
+    })
+    const up = scripted('up.example', slow)
+    const { fetcher, local } = build(up)
+    const [a, b] = [options(), options()]
+    const first = fetcher.fetch(blob, request(), a.fetch)
+    const second = fetcher.fetch(blob, request(), b.fetch)
+    const reason = new Error('withdrawn')
+    setImmediate(() => a.controller.abort(reason))
+    await t.rejects(first, reason)
+    setImmediate(() => b.controller.abort(reason))
+    await t.rejects(second, reason)
+    await fetcher.settle()
+    t.equal(local.ingests.get(blob.digest)?.byteLength, 40)
+    gate.resolve()
+    const c = options()
+    await fetcher.fetch(blob, request(), c.fetch)
+    t.same(up.asked, [0, 40])
+    t.same(c.seen, { received: 60, resumed: 40, retried: 0 })
+    t.equal(local.collisions, 0)
+  },
+)
+
+t.test('content that fails its digest is not kept, is tried once more, and then given up', async t => {
+  const liar = scripted('up.example', lies)
+  const { fetcher, local } = build(liar)
+  const { fetch, seen } = options()
+  await t.rejects(fetcher.fetch(blob, request(), fetch), { code: 'DIGEST_MISMATCH' })
+  t.same(liar.asked, [0, 0])
+  t.equal(seen.received, 200, 'a metered link pays for two tries, not for more')
+  t.equal(local.blobs.size + local.ingests.size, 0)
+})
+
+t.test('another source goes on where the first one stopped', async t => {
+  const up = scripted('up.example', cutAfter(30), refuses('UNAVAILABLE'))
+  const mirror = scripted('mirror.example', rest)
+  const { fetcher } = build(up, mirror)
+  await fetcher.fetch(blob, request('up.example/a:1', ['mirror.example/b']), options().fetch)
+  t.same([up.asked, mirror.asked], [[0], [30]])
+})
+
+t.test('the refusal of one plan’s registry is not the other plan’s', async t => {
+  const closed = scripted('closed.example', refuses('UNAUTHORIZED'))
+  const open = scripted('open.example', rest)
+  const { fetcher } = build(closed, open)
+  await Promise.all([
+    fetcher.fetch(blob, request('closed.example/a:1'), options().fetch),
+    fetcher.fetch(blob, request('open.example/a:1'), options().fetch),
+  ])
+  t.same([closed.asked, open.asked], [[0], [0]])
+})
+
+t.test('a dead source is given up after a bounded number of tries', async t => {
+  const up = scripted('up.example', refuses('UNAVAILABLE'))
+  const { fetcher } = build(up)
+  await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
+  t.equal(up.asked.length, 5)
+})
+
+t.test('a more urgent blob takes the turn; the other one goes on afterwards from its byte', async t => {
+  const urgentBytes = Buffer.from('urgent')
+  const urgentBlob = { ...blob, digest: digestOf(urgentBytes), size: urgentBytes.byteLength }
+  const started = Promise.withResolvers<void>()
+  const hanging: Answer = (offset, signal) => ({
+    offset,
+    body: (async function* () {
+      yield bytes.subarray(offset, offset + 40)
+      started.resolve()
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    })(),
+  })
+  const up = scripted('up.example', hanging, offset => ({ offset, body: chunks(urgentBytes) }), rest)
+  const { fetcher } = build(up)
+  const low = options(10)
+  const lowDone = fetcher.fetch(blob, request(), low.fetch)
+  await started.promise
+  await fetcher.fetch(urgentBlob, request(), options(90).fetch)
+  await lowDone
+  t.same(up.asked, [0, 0, 40])
+  t.equal(low.seen.retried, 0, 'giving way is no failure')
+})
