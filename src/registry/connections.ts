@@ -1,0 +1,188 @@
+/**
+ * The connections to all hosts: who is trusted, how long is waited, and one request on the wire. Shared by the registries of a
+ * {@link Registries}; nothing here knows credentials or redirects.
+ */
+import { readFile } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { createSecureContext, getCACertificates } from 'node:tls'
+import { Agent, type Dispatcher, request as sendRequest } from 'undici'
+import { ImageError } from '../oci/errors.ts'
+import { Answer } from './answer.ts'
+import { type Doing, isClosedConnection, networkFailure } from './failures.ts'
+
+/** How a host is reached. Also what stands behind `upstreams` in the configuration. */
+export interface HostOptions {
+  /** `host[:port]`, as in a reference. */
+  readonly host: string
+  readonly plainHttp?: boolean
+  /** PEM; trusted beside the machine's own roots. */
+  readonly caFile?: string
+  readonly insecureSkipVerify?: boolean
+  readonly username?: string
+  readonly password?: string
+}
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+/** A body that can be sent again: opened anew for every try. */
+export interface RequestBody {
+  /** Bytes. */
+  readonly length: number
+  readonly open: () => AsyncIterable<Uint8Array> | Uint8Array
+}
+
+/** One request on the wire. */
+export interface WireRequest {
+  readonly method: Method
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: RequestBody
+  readonly about: Doing
+  readonly signal: AbortSignal
+  /** How long to wait for the answer's headers, if longer than the stall timeout. Milliseconds. */
+  readonly answerTimeoutMs?: number
+}
+
+export interface ConnectionsOptions {
+  readonly hosts: readonly HostOptions[]
+  readonly userAgent: string
+  readonly stallTimeoutMs: number
+}
+
+type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
+
+/** Enough for every transfer that runs at once; a registry that gets more connections from one site only slows each. */
+const connectionsPerOrigin = 16
+const connectTimeoutMs = 15_000
+/** Shorter than the idle times of common servers and balancers, so that a kept connection is seldom found closed. */
+const keepAliveMs = 15_000
+
+export class Connections {
+  readonly #options: ConnectionsOptions
+  /** By trust: undici keeps a pool per origin inside each. */
+  readonly #agents = new Map<string, Promise<Agent>>()
+  /** Origins that have answered, so that a connection to them may be an old one. */
+  readonly #answered = new Set<string>()
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Sends one request and returns its answer, whatever its status. A request that may be repeated, and whose kept-alive connection
+   * turns out to be closed, is sent once more at once.
+   * @param owner the host on whose behalf it is sent: its CA is trusted for redirects and token servers, too.
+   * @throws ImageError as {@link networkFailure}, or the signal's reason.
+   */
+  async send(request: WireRequest, owner: HostOptions, strayed = false): Promise<Answer> {
+    request.signal.throwIfAborted()
+    try {
+      const agent = await this.#agentFor(request.url, owner, request.about)
+      const response = await this.#exchange(request, agent)
+      this.#remember(request.url.origin)
+      return new Answer(response, { url: request.url, strayed, about: request.about, signal: request.signal })
+    } catch (error) {
+      request.signal.throwIfAborted()
+      throw networkFailure(error, request.url, request.about)
+    }
+  }
+
+  /** Closes every connection, whatever is under way on it. */
+  async close(): Promise<void> {
+    const agents = await Promise.allSettled(this.#agents.values())
+    this.#agents.clear()
+    await Promise.allSettled(agents.map(agent => (agent.status === 'fulfilled' ? agent.value.destroy() : undefined)))
+  }
+
+  async #exchange(request: WireRequest, agent: Agent): Promise<Dispatcher.ResponseData> {
+    const repeatable = request.method !== 'POST' && request.method !== 'PATCH' && this.#answered.has(request.url.origin)
+    try {
+      return await this.#once(request, agent)
+    } catch (error) {
+      if (!repeatable || request.signal.aborted || !isClosedConnection(error)) throw error
+      return await this.#once(request, agent)
+    }
+  }
+
+  #once({ method, url, headers, body, signal, answerTimeoutMs = 0 }: WireRequest, dispatcher: Agent) {
+    const content = body?.open()
+    const sized = body === undefined ? {} : { 'content-length': String(body.length) }
+    return sendRequest(url, {
+      dispatcher,
+      method,
+      // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
+      headers: { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized },
+      body: content === undefined || content instanceof Uint8Array ? (content ?? null) : Readable.from(content),
+      signal,
+      headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
+      bodyTimeout: this.#options.stallTimeoutMs,
+    })
+  }
+
+  #agentFor(url: URL, owner: HostOptions, about: Doing): Promise<Agent> {
+    const trust = this.#trustFor(url, owner)
+    const key = `${trust.insecureSkipVerify === true} ${trust.caFile ?? ''}`
+    const known = this.#agents.get(key)
+    if (known !== undefined) return known
+    const made = this.#makeAgent(trust, url, about)
+    this.#agents.set(key, made)
+    // A CA file that can't be read now may be there at the next try.
+    made.catch(() => this.#agents.delete(key))
+    return made
+  }
+
+  /**
+   * A listed host has its own settings. Another one, where a redirect or a token realm led, is trusted by the owner's CA as well
+   * as the machine's roots, but is always verified: the switch to skip that was given for one host.
+   */
+  #trustFor(url: URL, owner: HostOptions): Trust {
+    const listed = this.#options.hosts.find(host => originOf(host).host === url.host)
+    if (listed !== undefined) return listed
+    if (originOf(owner).hostname === url.hostname) return owner
+    return owner.caFile === undefined ? {} : { caFile: owner.caFile }
+  }
+
+  async #makeAgent(trust: Trust, url: URL, about: Doing): Promise<Agent> {
+    const ca = trust.caFile === undefined ? undefined : await readCa(trust.caFile, url, about)
+    return new Agent({
+      allowH2: false,
+      pipelining: 1,
+      connections: connectionsPerOrigin,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: 4 * keepAliveMs,
+      connect: {
+        timeout: connectTimeoutMs,
+        rejectUnauthorized: trust.insecureSkipVerify !== true,
+        // Made once: from a list of certificates, every connection would parse all of them again.
+        ...(ca === undefined ? {} : { secureContext: createSecureContext({ ca }) }),
+      },
+    })
+  }
+
+  #remember(origin: string): void {
+    if (this.#answered.size >= 1000) this.#answered.clear()
+    this.#answered.add(origin)
+  }
+}
+
+async function readCa(caFile: string, url: URL, about: Doing): Promise<string[]> {
+  try {
+    return [...getCACertificates('default'), await readFile(caFile, 'utf8')]
+  } catch (error) {
+    throw new ImageError(
+      'TLS',
+      `the CA file ${caFile} can not be read: ${error instanceof Error ? error.message : error}`,
+      {
+        ...about,
+        cause: error,
+        host: url.host,
+        hint: `Make ${caFile} readable for the agent, or correct \`caFile\`.`,
+      },
+    )
+  }
+}
+
+/** Where a host's registry is reached. Docker Hub's name is not the address of its registry. */
+export function originOf({ host, plainHttp }: HostOptions): URL {
+  return new URL(`${plainHttp === true ? 'http' : 'https'}://${host === 'docker.io' ? 'registry-1.docker.io' : host}`)
+}

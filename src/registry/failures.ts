@@ -1,0 +1,80 @@
+/**
+ * What the network threw, as an ImageError: DNS, TLS, refusal, silence. Used where requests are sent and bodies are read.
+ * The codes are those of Node, OpenSSL and undici; messages are never looked at, but for plain http behind https, which has no code of its own.
+ */
+import { type ErrorCode, ImageError, type Side } from '../oci/errors.ts'
+import { redactUrl } from './redact.ts'
+
+/** What was being done, for errors. */
+export interface Doing {
+  /** `fetch blob sha256:0123… of mecm/web`. */
+  readonly doing: string
+  readonly side: Side
+}
+
+const byCode: Readonly<Record<string, ErrorCode>> = {
+  ENOTFOUND: 'DNS',
+  EAI_AGAIN: 'DNS',
+  EAI_FAIL: 'DNS',
+  EAI_NODATA: 'DNS',
+  EAI_NONAME: 'DNS',
+  ETIMEDOUT: 'TIMEOUT',
+  UND_ERR_CONNECT_TIMEOUT: 'TIMEOUT',
+  UND_ERR_HEADERS_TIMEOUT: 'TIMEOUT',
+  UND_ERR_BODY_TIMEOUT: 'STALLED',
+  UND_ERR_HEADERS_OVERFLOW: 'UNAVAILABLE',
+  EPROTO: 'TLS',
+}
+const unreachable = /^(?:ECONN|EHOST|ENET|EPIPE|EADDRNOTAVAIL|UND_ERR_|HPE_)/
+const tlsCode =
+  /^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/
+
+/** The failure of a request to `url` that never got an answer, or whose answer broke off. An ImageError is returned as it is. */
+export function networkFailure(error: unknown, url: URL, about: Doing): ImageError {
+  if (error instanceof ImageError) return error
+  const systemCode = codeOf(error)
+  const code = classify(systemCode)
+  const reason = error instanceof Error && error.message !== '' ? error.message : systemCode || String(error)
+  const hint = hintFor(code, systemCode, url)
+  return new ImageError(code, `${redactUrl(url)}: ${reason}`, {
+    cause: error,
+    ...about,
+    host: url.host,
+    ...(hint === undefined ? {} : { hint }),
+  })
+}
+
+/** Whether the other side closed the connection before it answered: what happens to a kept-alive one that it gave up meanwhile. */
+export function isClosedConnection(error: unknown): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error))
+}
+
+function classify(systemCode: string): ErrorCode {
+  const known = byCode[systemCode]
+  if (known !== undefined) return known
+  if (tlsCode.test(systemCode)) return 'TLS'
+  return unreachable.test(systemCode) ? 'UNAVAILABLE' : 'INTERNAL'
+}
+
+function hintFor(code: ErrorCode, systemCode: string, url: URL): string | undefined {
+  if (systemCode === 'ERR_SSL_WRONG_VERSION_NUMBER' || systemCode === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
+    return `${url.host} does not speak https on this port. If it is meant to be reached by plain http, set \`plainHttp: true\` for it.`
+  }
+  if (systemCode === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return `The certificate is for another name than ${url.hostname}. Use the name that it is for, or correct the certificate.`
+  }
+  if (systemCode === 'CERT_HAS_EXPIRED' || systemCode === 'CERT_NOT_YET_VALID') {
+    return `The certificate of ${url.host} is out of its dates. Renew it, and check this machine's clock.`
+  }
+  if (code === 'UNAVAILABLE' && systemCode.startsWith('HPE_')) {
+    return `${url.host} does not answer in HTTP. If it expects https, remove \`plainHttp\` for it.`
+  }
+  return undefined
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return ''
+  const own = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (own !== '') return own
+  return error.cause === undefined ? '' : codeOf(error.cause)
+}
