@@ -3,9 +3,11 @@
  * who may see them. SQL for store/.
  */
 import type Database from 'better-sqlite3'
-import type { Descriptor } from '../oci/descriptor.ts'
+import { Compile } from 'typebox/compile'
+import { AnnotationsShape, type Descriptor } from '../oci/descriptor.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
-import { readAnnotations } from './annotations.ts'
+
+const annotationsShape = Compile(AnnotationsShape)
 
 /** A manifest as a repository shows it. */
 export interface ManifestRecord {
@@ -251,4 +253,8 @@ function toDescriptor(row: ManifestRow): Descriptor {
     ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
     ...(row.annotations === null ? {} : { annotations: readAnnotations(row.annotations) }),
   }
+}
+
+function readAnnotations(json: string): Readonly<Record<string, string>> {
+  return annotationsShape.Parse(JSON.parse(json))
 }

@@ -4,7 +4,7 @@
 const hints = {
   locked: 'Another agent works on this folder. Stop it, or give this one its own `agent.stateDir`.',
   'not-writable':
-    "Make DIR a folder that the agent's user owns and may write (chown, chmod 0700), or set `agent.stateDir`.",
+    "Make DIR a folder that the agent's user owns and may write (chown, chmod 0700), or name another folder in the configuration.",
   'disk-full': 'Free space on the disk of DIR, then start the agent again.',
   'newer-version': 'Install the newer agent again, or start this one with an empty `agent.stateDir`.',
   corrupt:

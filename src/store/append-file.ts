@@ -1,0 +1,142 @@
+/**
+ * Appends to a file as fast as its bytes come: small chunks are gathered in one buffer while the other is being written, every so
+ * many bytes the file is synced, and only then the caller is told how far it is safe. Used by ingest.ts.
+ */
+import type { FileHandle } from 'node:fs/promises'
+
+export interface AppendFileOptions {
+  /** Bytes of one of the two buffers; less for a file that stays smaller. */
+  readonly bufferBytes: number
+  /** Sync after so many bytes, whichever of the two comes first. */
+  readonly syncBytes: number
+  readonly syncMs: number
+  /** Each byte once and in order, before it can have reached the disk. The memory is reused afterwards. */
+  readonly taken: (bytes: Uint8Array) => void
+  /** The first `offset` bytes are on the disk itself. */
+  readonly synced: (offset: number) => void
+}
+
+/**
+ * On a slow link, chunks come further apart than this many milliseconds and each is written at once, so that a kill loses nothing;
+ * on a fast one they gather until the buffer is full.
+ */
+const gatherMs = 5
+
+export class AppendFile {
+  readonly #file: FileHandle
+  readonly #options: AppendFileOptions
+  #filling: Buffer
+  #filled = 0
+  #spare: Buffer
+  /** Taken and not yet written; a failed write leaves the rest here for the next try. */
+  #block: Buffer = Buffer.alloc(0)
+  #position: number
+  #synced: number
+  #running: Promise<void> | undefined
+  #failed = false
+  /** A sync that failed once may have dropped pages for good: nothing after it can be promised. */
+  #broken: unknown
+  #writtenAt = performance.now()
+  #syncedAt = performance.now()
+
+  /** `position` is where the file ends; `synced` how much of it is on the disk itself. */
+  constructor(file: FileHandle, at: { position: number; synced: number }, options: AppendFileOptions) {
+    this.#file = file
+    this.#position = at.position
+    this.#synced = at.synced
+    this.#options = options
+    this.#filling = Buffer.allocUnsafeSlow(options.bufferBytes)
+    this.#spare = Buffer.allocUnsafeSlow(options.bufferBytes)
+  }
+
+  /** Where the next byte goes. */
+  get end(): number {
+    return this.#position + this.#block.byteLength + this.#filled
+  }
+
+  /** Bytes that are in the file: what a kill leaves. */
+  get written(): number {
+    return this.#position
+  }
+
+  /**
+   * Takes a chunk; its memory is the caller's again once this resolves. A write that failed is tried again by the next call, so
+   * when one throws, {@link end} says how much was taken.
+   */
+  async append(chunk: Uint8Array): Promise<void> {
+    let rest = chunk
+    while (rest.byteLength > 0) {
+      if (this.#filled === this.#filling.byteLength) await this.#turn()
+      const part = rest.subarray(0, this.#filling.byteLength - this.#filled)
+      this.#filling.set(part, this.#filled)
+      this.#filled += part.byteLength
+      rest = rest.subarray(part.byteLength)
+    }
+    const idle = this.#running === undefined && performance.now() - this.#writtenAt >= gatherMs
+    if (idle && this.#filled > 0) await this.#turn()
+  }
+
+  /** Resolves when everything that was taken is on the disk itself. */
+  async flush(): Promise<void> {
+    if (this.#filled > 0) await this.#turn()
+    await this.#settle()
+    if (this.#synced < this.#position) await this.#sync()
+  }
+
+  /** Waits for what is under way and closes the file; what only the buffer holds is lost without a {@link flush}. */
+  async close(): Promise<void> {
+    await this.#running
+    await this.#file.close()
+  }
+
+  /** Hands the full buffer to the disk and goes on with the other one. */
+  async #turn(): Promise<void> {
+    await this.#settle()
+    const taken = this.#filling.subarray(0, this.#filled)
+    this.#block = taken
+    ;[this.#filling, this.#spare] = [this.#spare, this.#filling]
+    this.#filled = 0
+    this.#writtenAt = performance.now()
+    this.#running = this.#write()
+      .catch(() => {
+        this.#failed = true // told by the next #settle, whose own try says how it stands then
+      })
+      .finally(() => {
+        this.#running = undefined
+      })
+    this.#options.taken(taken) // while the disk works
+  }
+
+  /** Waits for the write under way, and tries it again where it failed. */
+  async #settle(): Promise<void> {
+    await this.#running
+    if (this.#broken !== undefined) throw this.#broken
+    if (!this.#failed) return
+    await this.#write()
+    this.#failed = false
+  }
+
+  async #write(): Promise<void> {
+    while (this.#block.byteLength > 0) {
+      const { bytesWritten } = await this.#file.write(this.#block, 0, this.#block.byteLength, this.#position)
+      this.#position += bytesWritten
+      this.#block = this.#block.subarray(bytesWritten)
+    }
+    const due = this.#position - this.#synced >= this.#options.syncBytes
+    const late = performance.now() - this.#syncedAt >= this.#options.syncMs
+    if (due || late) await this.#sync()
+  }
+
+  async #sync(): Promise<void> {
+    const offset = this.#position
+    try {
+      await this.#file.datasync()
+    } catch (error) {
+      this.#broken = error
+      throw error
+    }
+    this.#options.synced(offset)
+    this.#synced = offset
+    this.#syncedAt = performance.now()
+  }
+}

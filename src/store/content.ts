@@ -1,0 +1,247 @@
+/**
+ * Blobs on disk by their digest, complete ones and those still arriving. The embedded registry's content, and by itself the staging
+ * beside an external registry. Knows nothing of repositories and tags: store.ts does.
+ */
+import { randomUUID } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
+import { ImageError } from '../oci/errors.ts'
+import { maxManifestBytes } from '../oci/manifest.ts'
+import { toStateError } from '../state/errors.ts'
+import type { IngestRecord, Ingests } from '../state/ingests.ts'
+import { readBootId } from './boot-id.ts'
+import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest } from './ingest.ts'
+import {
+  algorithms,
+  blobFolder,
+  blobPath,
+  ingestFolder,
+  ingestPath,
+  localError,
+  syncFolder,
+  writeFileDurably,
+} from './layout.ts'
+import { measureBlobs, recoverIngests } from './recover.ts'
+import { ignoreMissing, openStoredBlob, type StoredBlob } from './stored-blob.ts'
+
+export interface ContentStoreOptions {
+  /** The folder of the layout; made by `start` where it is missing. */
+  readonly root: string
+  readonly ingests: Ingests
+  readonly logger: Logger
+  /** How many bytes of a blob may arrive before the disk is made to hold them and the offset is recorded. Default 8 MiB. */
+  readonly syncBytes?: number
+  /** Which boot of the machine this is; default: the kernel's answer. An empty text means that it can't be known. */
+  readonly bootId?: string
+}
+
+/** A blob that is still arriving: its ledger row, the bytes that are here, and whether somebody writes it now. */
+export interface IngestSummary extends IngestRecord {
+  readonly offset: number
+  readonly open: boolean
+}
+
+const defaultSyncBytes = 8 * 1024 * 1024
+
+export class ContentStore {
+  readonly #root: string
+  readonly #ingests: Ingests
+  readonly #logger: Logger
+  readonly #syncBytes: number
+  readonly #bootId: string | undefined
+  /** Ingests that somebody holds; undefined while one is being opened. */
+  readonly #open = new Map<Digest, BlobIngest | undefined>()
+  /** Bytes of the ingests that nobody holds now. */
+  #resting = new Map<Digest, number>()
+  readonly #writing = new Map<Digest, Promise<void>>()
+  #completeBytes = 0
+
+  constructor(options: ContentStoreOptions) {
+    this.#root = options.root
+    this.#ingests = options.ingests
+    this.#logger = options.logger
+    this.#syncBytes = options.syncBytes ?? defaultSyncBytes
+    this.#bootId = (options.bootId ?? readBootId()) || undefined
+  }
+
+  /**
+   * Makes the folders and puts right what a crash may have left.
+   * @throws StateError when the folder can't be written or its disk is full.
+   */
+  async start(): Promise<void> {
+    try {
+      for (const algorithm of algorithms) await mkdir(blobFolder(this.#root, algorithm), { recursive: true })
+      await mkdir(ingestFolder(this.#root), { recursive: true })
+      await this.#probe()
+      // A rename that a kill left unsynced becomes durable before anyone relies on what it brought.
+      for (const algorithm of algorithms) await syncFolder(blobFolder(this.#root, algorithm))
+      this.#resting = await recoverIngests(this.#root, this.#ingests, this.#logger)
+      this.#completeBytes = await measureBlobs(this.#root)
+    } catch (error) {
+      throw toStateError(error, this.#root)
+    }
+  }
+
+  /** Bytes of a complete blob, or undefined when it isn't here. */
+  async size(digest: Digest): Promise<number | undefined> {
+    return this.sizeNow(digest)
+  }
+
+  /** The same, at once: for callers within one transaction. */
+  sizeNow(digest: Digest): number | undefined {
+    return statSync(blobPath(this.#root, digest), { throwIfNoEntry: false })?.size
+  }
+
+  /**
+   * A small blob as a whole (a manifest, a config), or undefined when it isn't here. Content that the disk spoilt counts as absent,
+   * so that it is fetched again.
+   * @throws ImageError `INTERNAL` beyond 4 MiB.
+   */
+  async readBytes(digest: Digest): Promise<Uint8Array | undefined> {
+    const blob = await this.openBlob(digest)
+    if (!blob) return undefined
+    try {
+      if (blob.size > maxManifestBytes) {
+        throw new ImageError('INTERNAL', `${shortDigest(digest)} is too large to be read as a whole`, { side: 'local' })
+      }
+      const bytes = await blob.bytes()
+      if (digestOf(bytes, algorithmOf(digest)) === digest) return bytes
+      this.#logger.error({ digest }, 'the disk holds other bytes under this digest; it counts as absent')
+      return undefined
+    } finally {
+      await blob.close()
+    }
+  }
+
+  /** Opens a complete blob for reading, or answers undefined when it isn't here. Close it after use. */
+  async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
+    return await openStoredBlob(blobPath(this.#root, digest))
+  }
+
+  /**
+   * Stores a small blob from memory: verified, whole or not at all, and durable once this resolves.
+   * @throws ImageError `DIGEST_MISMATCH`, `NO_SPACE`.
+   */
+  async writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      throw new ImageError('DIGEST_MISMATCH', `${bytes.byteLength} bytes are not ${shortDigest(digest)}`)
+    }
+    const writing = this.#writing.get(digest) ?? this.#write(digest, bytes).finally(() => this.#writing.delete(digest))
+    this.#writing.set(digest, writing)
+    await writing
+  }
+
+  /**
+   * Opens the blob's ingest where an earlier one stopped; what is there is hashed first. One at a time per digest. For a blob that
+   * is complete, the ingest has everything already.
+   * @throws ImageError `INTERNAL` when somebody else holds it, `NO_SPACE`; the signal's reason.
+   */
+  async openIngest(blob: Descriptor, signal?: AbortSignal): Promise<BlobIngest | CompleteIngest> {
+    const { digest } = blob
+    if (this.#open.has(digest)) {
+      throw new ImageError('INTERNAL', `the ingest of ${shortDigest(digest)} is open already`, { side: 'local' })
+    }
+    if (this.sizeNow(digest) === blob.size) return new CompleteIngest(blob)
+    this.#open.set(digest, undefined)
+    try {
+      const ingest = await openIngest(
+        blob,
+        {
+          root: this.#root,
+          ingests: this.#ingests,
+          logger: this.#logger,
+          syncBytes: this.#syncBytes,
+          bootId: this.#bootId,
+          ended: end => this.#ended(blob, end),
+        },
+        signal,
+      )
+      this.#open.set(digest, ingest)
+      this.#resting.delete(digest)
+      return ingest
+    } catch (error) {
+      this.#open.delete(digest)
+      signal?.throwIfAborted()
+      throw localError(error, `open ingest of ${shortDigest(digest)}`)
+    }
+  }
+
+  /** Everything that is still arriving, the one that rested longest first. */
+  ingests(): IngestSummary[] {
+    return this.#ingests.list().map(record => ({
+      ...record,
+      offset: this.#open.get(record.digest)?.offset ?? this.#resting.get(record.digest) ?? 0,
+      open: this.#open.has(record.digest),
+    }))
+  }
+
+  /** Throws away what has arrived of a blob that nobody wants any more. @throws ImageError `INTERNAL` while somebody holds it. */
+  async dropIngest(digest: Digest): Promise<void> {
+    if (this.#open.has(digest)) {
+      throw new ImageError('INTERNAL', `the ingest of ${shortDigest(digest)} is being written`, { side: 'local' })
+    }
+    await rm(ingestPath(this.#root, digest), { force: true })
+    this.#ingests.remove(digest)
+    this.#resting.delete(digest)
+  }
+
+  /** Removes a complete blob; who has it open can read on. Whether anything still needs it is for the caller to know. */
+  async remove(digest: Digest): Promise<void> {
+    const size = this.sizeNow(digest)
+    const removed = await unlink(blobPath(this.#root, digest)).then(() => true, ignoreMissing)
+    if (removed) this.#completeBytes -= size ?? 0
+  }
+
+  /** Bytes of all content, complete or still arriving. */
+  async usedBytes(): Promise<number> {
+    let arriving = 0
+    for (const ingest of this.#open.values()) arriving += ingest?.offset ?? 0
+    for (const bytes of this.#resting.values()) arriving += bytes
+    return this.#completeBytes + arriving
+  }
+
+  /** Bytes that the disk still takes from this process. */
+  async freeBytes(): Promise<number> {
+    const disk = await statfs(this.#root)
+    return disk.bavail * disk.bsize
+  }
+
+  async #write(digest: Digest, bytes: Uint8Array): Promise<void> {
+    try {
+      if ((await this.readBytes(digest)) !== undefined) return
+      const spoilt = this.sizeNow(digest) ?? 0
+      await writeFileDurably(blobPath(this.#root, digest), this.#temporary(), async file => {
+        await file.writeFile(bytes)
+      })
+      this.#completeBytes += bytes.byteLength - spoilt
+    } catch (error) {
+      throw localError(error, `store ${shortDigest(digest)}`)
+    }
+  }
+
+  #ended(blob: Descriptor, end: IngestEnd): void {
+    this.#open.delete(blob.digest)
+    if (end.committed) this.#completeBytes += blob.size
+    else if (end.kept > 0) this.#resting.set(blob.digest, end.kept)
+  }
+
+  /** Whether the folder takes a file, found out before work begins: permissions alone don't tell (a read-only mount, a full disk). */
+  async #probe(): Promise<void> {
+    const path = this.#temporary()
+    const file = await open(path, 'w')
+    try {
+      await file.writeFile('writable\n')
+    } finally {
+      await file.close()
+      await rm(path, { force: true })
+    }
+  }
+
+  #temporary(): string {
+    return join(ingestFolder(this.#root), `tmp-${randomUUID()}`)
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * A blob that is still arriving: a file and an offset. Bytes are appended, synced, then the offset is recorded, never the other way
+ * round; what an earlier process left is hashed once and gone on from. Opened by content.ts, written by transfer/.
+ */
+import type { Hash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
+import { ImageError } from '../oci/errors.ts'
+import type { IngestRecord, Ingests } from '../state/ingests.ts'
+import { AppendFile } from './append-file.ts'
+import { blobPath, ingestPath, localError, moveDurably } from './layout.ts'
+
+export interface IngestContext {
+  readonly root: string
+  readonly ingests: Ingests
+  readonly logger: Logger
+  /** Sync and record the offset after so many bytes. */
+  readonly syncBytes: number
+  /** This boot of the machine, or undefined where that can't be known. */
+  readonly bootId: string | undefined
+  /** Called once, when the ingest has let go of its file. */
+  readonly ended: (end: IngestEnd) => void
+}
+
+/** How an ingest ended: its blob is complete, or `kept` bytes wait for the next opening. */
+export interface IngestEnd {
+  readonly committed: boolean
+  readonly kept: number
+}
+
+const bufferBytes = 256 * 1024
+/** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
+const syncMs = 10_000
+
+/**
+ * Opens the blob's ingest where an earlier one stopped, hashing what is there. After a kill the whole file counts, since the page
+ * cache outlived the process; after a reboot only what was recorded as synced. The final digest decides in any case.
+ * @throws ImageError `NO_SPACE`; the signal's reason when it is aborted meanwhile.
+ */
+export async function openIngest(blob: Descriptor, context: IngestContext, signal?: AbortSignal): Promise<BlobIngest> {
+  const { root, ingests, bootId } = context
+  const file = await open(ingestPath(root, blob.digest), openFlags, 0o644)
+  try {
+    const record = ingests.find(blob.digest)
+    const { size: length } = await file.stat()
+    const kept = trustedBytes(blob, length, record, bootId)
+    if (length !== kept) await file.truncate(kept)
+    const synced = Math.min(record?.synced ?? 0, kept)
+    // The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next.
+    ingests.open(blob.digest, { size: blob.size, synced, bootId })
+    const hash = await hashPrefix(file, blob, kept, signal)
+    if (kept > 0) context.logger.debug({ digest: blob.digest, offset: kept, size: blob.size }, 'ingest goes on')
+    return new BlobIngest(blob, { file, hash, position: kept, synced }, context)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** Read and write, made where it is missing, never cut. */
+const openFlags = constants.O_RDWR | constants.O_CREAT
+
+function trustedBytes(blob: Descriptor, length: number, record: IngestRecord | undefined, bootId: string | undefined) {
+  if (record === undefined) return 0
+  const sameBoot = bootId !== undefined && record.bootId === bootId
+  const kept = sameBoot ? length : Math.min(length, record.synced)
+  return kept > blob.size ? 0 : kept
+}
+
+async function hashPrefix(file: FileHandle, blob: Descriptor, length: number, signal?: AbortSignal): Promise<Hash> {
+  const hash = hasherFor(blob.digest)
+  const buffer = Buffer.allocUnsafeSlow(Math.min(bufferBytes, length))
+  for (let position = 0; position < length; ) {
+    signal?.throwIfAborted()
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.byteLength, length - position), position)
+    if (bytesRead === 0) throw new Error(`the file of an ingest ends at ${position}, before ${length}`)
+    hash.update(buffer.subarray(0, bytesRead))
+    position += bytesRead
+  }
+  return hash
+}
+
+export class BlobIngest {
+  readonly descriptor: Descriptor
+  readonly #context: IngestContext
+  readonly #file: AppendFile
+  readonly #hash: Hash
+  /** Bytes are right and complete: a commit that failed later need not, and can not, hash again. */
+  #verified = false
+  #state: 'open' | 'committed' | 'gone' | 'closed' = 'open'
+
+  constructor(
+    descriptor: Descriptor,
+    start: { file: FileHandle; hash: Hash; position: number; synced: number },
+    context: IngestContext,
+  ) {
+    this.descriptor = descriptor
+    this.#context = context
+    this.#hash = start.hash
+    this.#file = new AppendFile(start.file, start, {
+      bufferBytes: Math.max(1, Math.min(bufferBytes, descriptor.size - start.position)),
+      syncBytes: context.syncBytes,
+      syncMs,
+      taken: bytes => start.hash.update(bytes),
+      synced: offset => context.ingests.record(descriptor.digest, offset),
+    })
+  }
+
+  /** Bytes that this ingest has taken; the next chunk goes here. After `NO_SPACE`, writing goes on from here. */
+  get offset(): number {
+    return this.#file.end
+  }
+
+  /**
+   * Appends. Resolves when the chunk's memory may be reused.
+   * @throws ImageError `SIZE_MISMATCH` for a chunk that goes beyond the descriptor's size (nothing of it is taken), `NO_SPACE`.
+   */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#expectOpen('write')
+    const { size } = this.descriptor
+    if (this.offset + chunk.byteLength > size) {
+      throw new ImageError(
+        'SIZE_MISMATCH',
+        `more bytes came than the ${size} that the descriptor of ${this.#name} says`,
+      )
+    }
+    await this.#local('write', () => this.#file.append(chunk))
+  }
+
+  /**
+   * Verifies size and digest, then makes the blob visible, durably. It may be called again after `NO_SPACE`.
+   * @throws ImageError `SIZE_MISMATCH` or `DIGEST_MISMATCH`; the content is then gone. `NO_SPACE`.
+   */
+  async commit(): Promise<void> {
+    if (this.#state === 'committed') return
+    this.#expectOpen('commit')
+    if (this.offset !== this.descriptor.size) {
+      const message = `${this.offset} bytes came, but the descriptor of ${this.#name} says ${this.descriptor.size}`
+      await this.discard()
+      throw new ImageError('SIZE_MISMATCH', message)
+    }
+    await this.#local('commit', () => this.#file.flush())
+    if (!this.#verified && !digestMatches(this.descriptor.digest, this.#hash)) {
+      await this.discard()
+      throw new ImageError('DIGEST_MISMATCH', `the ${this.descriptor.size} bytes that came are not ${this.#name}`)
+    }
+    this.#verified = true
+    await this.#local('commit', () => this.#publish())
+  }
+
+  /** Throws what has arrived away. */
+  async discard(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'gone'
+    const { root, ingests } = this.#context
+    try {
+      await this.#file.close()
+      // The file first: a row without a file starts over, a file without a row would be in the way unseen.
+      await rm(ingestPath(root, this.descriptor.digest), { force: true })
+      ingests.remove(this.descriptor.digest)
+    } finally {
+      this.#context.ended({ committed: false, kept: 0 })
+    }
+  }
+
+  /** Lets go of the file and keeps what has arrived for the next opening. Safe after commit and discard. */
+  async close(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#state = 'closed'
+    try {
+      await this.#file.flush()
+    } catch (error) {
+      // What only memory holds is fetched again; what the file holds stays.
+      this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
+    } finally {
+      await this.#file.close()
+      this.#context.ended({ committed: false, kept: this.#file.written })
+    }
+  }
+
+  /** A crash between any two of these steps leaves a blob that is whole, or an ingest that goes on; see ContentStore.start. */
+  async #publish(): Promise<void> {
+    const { root, ingests, logger } = this.#context
+    const { digest } = this.descriptor
+    await moveDurably(ingestPath(root, digest), blobPath(root, digest))
+    this.#state = 'committed'
+    try {
+      ingests.remove(digest)
+    } catch (error) {
+      logger.warn({ err: error, digest }, 'the row of a finished ingest stays until the next start')
+    }
+    await this.#file.close()
+    this.#context.ended({ committed: true, kept: 0 })
+  }
+
+  #expectOpen(verb: string): void {
+    if (this.#state !== 'open') throw new ImageError('INTERNAL', `${verb} after the ingest of ${this.#name} has ended`)
+  }
+
+  async #local(verb: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      throw localError(error, `${verb} ingest of ${this.#name}`)
+    }
+  }
+
+  get #name(): string {
+    return shortDigest(this.descriptor.digest)
+  }
+}
+
+/** The ingest of a blob that was completed since the caller last looked: everything is here, so there is nothing to fetch. */
+export class CompleteIngest {
+  readonly descriptor: Descriptor
+
+  constructor(descriptor: Descriptor) {
+    this.descriptor = descriptor
+  }
+
+  get offset(): number {
+    return this.descriptor.size
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    if (chunk.byteLength === 0) return
+    throw new ImageError(
+      'SIZE_MISMATCH',
+      `more bytes came for ${shortDigest(this.descriptor.digest)}, which is complete`,
+    )
+  }
+
+  async commit(): Promise<void> {}
+  async discard(): Promise<void> {}
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,75 @@
+/**
+ * Where things lie in the folder of an OCI image layout, and how files get there so that a power loss finds them whole.
+ * OCI image-spec, image-layout.md. Used by every file of this room.
+ */
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
+
+/** The algorithms that a layout has a folder for. */
+export const algorithms: readonly DigestAlgorithm[] = ['sha256', 'sha512']
+
+/** The folder of all blobs of one algorithm. */
+export function blobFolder(root: string, algorithm: DigestAlgorithm): string {
+  return join(root, 'blobs', algorithm)
+}
+
+/** A blob that is complete and verified. */
+export function blobPath(root: string, digest: Digest): string {
+  return join(blobFolder(root, algorithmOf(digest)), hexOf(digest))
+}
+
+/** What is still arriving: beside the blobs, on the same file system, so that a rename completes it. */
+export function ingestFolder(root: string): string {
+  return join(root, 'ingest')
+}
+
+/** A blob that is still arriving. */
+export function ingestPath(root: string, digest: Digest): string {
+  return join(ingestFolder(root), `${algorithmOf(digest)}-${hexOf(digest)}`)
+}
+
+/** Writes a small file so that a reader, and the disk after a power loss, has the old one or the new one whole. */
+export async function writeFileDurably(
+  path: string,
+  temporary: string,
+  write: (file: FileHandle) => Promise<void>,
+): Promise<void> {
+  try {
+    const file = await open(temporary, 'w', 0o644)
+    try {
+      await write(file)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await moveDurably(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** Renames a synced file; resolves when the new name is on the disk, too. */
+export async function moveDurably(path: string, target: string): Promise<void> {
+  await rename(path, target)
+  await syncFolder(dirname(target))
+}
+
+/** Makes the names in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+/** Anything that the disk or the database threw, as an ImageError of the local side that says what was being done. */
+export function localError(error: unknown, doing: string): ImageError {
+  if (error instanceof ImageError) return error
+  const { code, message } = toImageError(error)
+  return new ImageError(code, message, { cause: error, side: 'local', doing })
+}

@@ -1,0 +1,235 @@
+/**
+ * The embedded local registry's content: an OCI image layout on disk with one copy of each blob, and in SQLite who may see what.
+ * Written by transfer/ through its LocalRegistry, served by http/registry.
+ */
+import type { Logger } from 'pino'
+import type { Descriptor } from '../oci/descriptor.ts'
+import { type Digest, shortDigest } from '../oci/digest.ts'
+import { errorCodes, ImageError } from '../oci/errors.ts'
+import { maxManifestBytes, parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts'
+import type { TagChange } from '../oci/tag-change.ts'
+import { ContentRows, type StoredTag } from '../state/content.ts'
+import type { State } from '../state/database.ts'
+import { toStateError } from '../state/errors.ts'
+import { Ingests } from '../state/ingests.ts'
+import { ContentStore } from './content.ts'
+import { type IndexEntry, writeIndex, writeLayoutMark } from './index-file.ts'
+import { IndexWriter } from './index-writer.ts'
+import { localError } from './layout.ts'
+import { readManifestRecord } from './manifest-record.ts'
+import { rebuildFromIndex } from './rebuild.ts'
+
+export interface StoreOptions {
+  /** The folder of the layout. */
+  readonly root: string
+  readonly state: State
+  readonly logger: Logger
+  readonly now?: () => number
+  /** See ContentStore. */
+  readonly syncBytes?: number
+  readonly bootId?: string
+  /** Milliseconds from a change to its appearance in index.json. Default 3000. */
+  readonly indexDelayMs?: number
+}
+
+/** A tagged image, with the bytes of all of it that is here: what it shares with other images counts for each. */
+export interface StoredImage extends StoredTag {
+  readonly size: number
+}
+
+export class Store {
+  readonly content: ContentStore
+  readonly #root: string
+  readonly #rows: ContentRows
+  readonly #logger: Logger
+  readonly #index: IndexWriter
+
+  constructor(options: StoreOptions) {
+    const { root, state, logger, now } = options
+    this.#root = root
+    this.#logger = logger
+    this.#rows = new ContentRows(state.db, now)
+    this.content = new ContentStore({
+      root,
+      ingests: new Ingests(state.db, now),
+      logger,
+      ...(options.syncBytes === undefined ? {} : { syncBytes: options.syncBytes }),
+      ...(options.bootId === undefined ? {} : { bootId: options.bootId }),
+    })
+    this.#index = new IndexWriter({
+      write: () => this.#writeIndex(),
+      delayMs: options.indexDelayMs ?? 3000,
+      logger,
+    })
+  }
+
+  /**
+   * Makes the layout where it is missing, puts right what a crash left, and brings tags back from index.json when the database is new.
+   * @throws StateError when the folder can't be written or its disk is full.
+   */
+  async start(): Promise<void> {
+    await this.content.start()
+    try {
+      await writeLayoutMark(this.#root)
+      if (!this.#rows.imported) await rebuildFromIndex(this.#root, this.content, this.#rows, this.#logger)
+    } catch (error) {
+      throw toStateError(error, this.#root)
+    }
+    // A crash may have come between a change and its appearance in index.json.
+    this.#index.changed()
+  }
+
+  /** Brings index.json up to date. */
+  async stop(): Promise<void> {
+    await this.#index.stop()
+  }
+
+  /** Repositories with content, in byte order, after `after`. */
+  catalog(after: string | undefined, limit: number): string[] {
+    return this.#rows.repositories(after, limit)
+  }
+
+  hasRepository(repository: string): boolean {
+    return this.#rows.hasRepository(repository)
+  }
+
+  /** Tags of a repository, in byte order, after `after`. */
+  tags(repository: string, after: string | undefined, limit: number): string[] {
+    return this.#rows.tags(repository, after, limit)
+  }
+
+  findTag(repository: string, tag: string): StoredTag | undefined {
+    return this.#rows.tag(repository, tag)
+  }
+
+  /** A manifest that the repository shows; its bytes come from {@link readManifest}. */
+  findManifest(repository: string, digest: Digest): Descriptor | undefined {
+    return this.#rows.manifest(repository, digest)
+  }
+
+  /** A manifest's bytes, verified, whether a repository shows it or it was only kept. Undefined for content that is no manifest. */
+  async readManifest(digest: Digest): Promise<RawManifest | undefined> {
+    const known = this.#rows.mediaTypeOf(digest)
+    const size = this.content.sizeNow(digest)
+    if (size === undefined || (known === undefined && size > maxManifestBytes)) return undefined
+    const bytes = await this.content.readBytes(digest)
+    if (bytes === undefined) return undefined
+    const mediaType = known ?? guessMediaType(bytes)
+    return mediaType === undefined ? undefined : rawManifest(bytes, mediaType, digest)
+  }
+
+  /** The repository's manifests whose subject is `subject`, as the referrers API tells them. OCI distribution-spec, "Listing Referrers". */
+  referrers(repository: string, subject: Digest): Descriptor[] {
+    return this.#rows.referrers(repository, subject)
+  }
+
+  /** Bytes of a blob that the repository shows, or undefined. */
+  blobSize(repository: string, digest: Digest): number | undefined {
+    return this.#rows.linkedSize(repository, digest)
+  }
+
+  /**
+   * Shows complete content in a repository, whichever brought it.
+   * @throws ImageError `BLOB_UNKNOWN` when it isn't here, `SIZE_MISMATCH` when the descriptor's size is not its size.
+   */
+  linkBlob(repository: string, blob: Descriptor): void {
+    const size = this.content.sizeNow(blob.digest)
+    if (size === undefined) throw missingBlob(repository, blob)
+    if (size !== blob.size) {
+      throw new ImageError(
+        'SIZE_MISMATCH',
+        `${shortDigest(blob.digest)} has ${size} bytes, its descriptor says ${blob.size}`,
+      )
+    }
+    this.#local(`link ${shortDigest(blob.digest)}`, () => this.#rows.addLink(repository, blob.digest, size))
+  }
+
+  /**
+   * Puts a manifest into a repository, by digest only. An index may be sparse.
+   * @throws ImageError `MANIFEST_INVALID` or `UNSUPPORTED`; `BLOB_UNKNOWN` when the repository lacks its config or a layer that may be
+   * copied; `DIGEST_MISMATCH`, `SIZE_MISMATCH`, `NO_SPACE`.
+   */
+  async putManifest(repository: string, manifest: RawManifest): Promise<void> {
+    const { record, blobs } = readManifestRecord(repository, manifest)
+    for (const blob of blobs) {
+      const size = this.#rows.linkedSize(repository, blob.digest)
+      if (size === undefined) throw missingBlob(repository, blob)
+      if (size !== blob.size) {
+        throw new ImageError(
+          'MANIFEST_INVALID',
+          `it says that ${shortDigest(blob.digest)} has ${blob.size} bytes, it has ${size}`,
+        )
+      }
+    }
+    await this.content.writeBytes(manifest.descriptor.digest, manifest.bytes)
+    this.#local(`put manifest ${shortDigest(manifest.descriptor.digest)}`, () =>
+      this.#rows.transaction(() => this.#rows.addManifest(record)),
+    )
+    this.#index.changed()
+  }
+
+  /**
+   * Moves and removes tags together: a reader sees all of it or nothing.
+   * @throws ImageError `MANIFEST_UNKNOWN` for a tag on a manifest that its repository doesn't show; nothing has changed then.
+   */
+  async changeTags(changes: readonly TagChange[]): Promise<void> {
+    this.#local('change tags', () =>
+      this.#rows.transaction(() => {
+        for (const change of changes) this.#changeTag(change)
+      }),
+    )
+    this.#index.changed()
+  }
+
+  /** Every tagged image. */
+  images(): StoredImage[] {
+    const sizes = this.#rows.imageSizes()
+    return this.#rows.allTags().map(tag => ({ ...tag, size: sizes.get(`${tag.repository}:${tag.tag}`) ?? 0 }))
+  }
+
+  #changeTag(change: TagChange): void {
+    const { repository, tag } = change
+    if (change.do === 'remove') {
+      this.#rows.removeTag(repository, tag)
+      return
+    }
+    const { digest } = change.descriptor
+    if (this.#rows.manifest(repository, digest) === undefined) {
+      throw new ImageError(
+        'MANIFEST_UNKNOWN',
+        `${repository}:${tag} can not point at ${shortDigest(digest)}: the repository has no such manifest`,
+        { side: 'local', hint: errorCodes.INTERNAL.hint },
+      )
+    }
+    this.#rows.setTag(repository, tag, digest, change.source)
+  }
+
+  async #writeIndex(): Promise<void> {
+    const tagged: IndexEntry[] = this.#rows.allTags()
+    const roots = this.#rows.untaggedRoots().map(root => ({ ...root, tag: undefined, source: undefined }))
+    await writeIndex(this.#root, [...tagged, ...roots])
+  }
+
+  #local(doing: string, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      throw localError(error, doing)
+    }
+  }
+}
+
+function guessMediaType(bytes: Uint8Array): string | undefined {
+  try {
+    return parseManifest(bytes).mediaType
+  } catch {
+    return undefined // a config or a layer: no manifest, and nobody said it was one
+  }
+}
+
+function missingBlob(repository: string, blob: Descriptor): ImageError {
+  return new ImageError('BLOB_UNKNOWN', `${repository} has no blob ${shortDigest(blob.digest)}`, {
+    side: 'local',
+    hint: 'Push the blobs of a manifest before the manifest itself.',
+  })
+}

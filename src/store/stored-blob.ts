@@ -1,0 +1,65 @@
+/** A complete blob, open for reading. Opened by content.ts; read by the registry's read side and by uploads. */
+import { type FileHandle, open, stat } from 'node:fs/promises'
+
+const chunkBytes = 256 * 1024
+
+/** A blob's file, open. It keeps its content though the blob is removed meanwhile. Whoever opened it closes it. */
+export class StoredBlob {
+  /** Bytes. */
+  readonly size: number
+  readonly #file: FileHandle
+
+  constructor(file: FileHandle, size: number) {
+    this.#file = file
+    this.size = size
+  }
+
+  /** Fills `buffer` from `position` on; answers how many bytes came, 0 at the end. For readers that bring reused buffers. */
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, position)
+    return bytesRead
+  }
+
+  /** All of a small blob. */
+  async bytes(): Promise<Uint8Array> {
+    return await this.#file.readFile()
+  }
+
+  /** The bytes from `start` to the end, each chunk in memory of its own. For consumers that can't say when they are done with one. */
+  async *chunks(start = 0): AsyncGenerator<Uint8Array> {
+    for (let position = start; position < this.size; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, this.size - position))
+      const count = await this.read(buffer, position)
+      if (count === 0) throw new Error(`the file of the blob ends at byte ${position}, before byte ${this.size}`)
+      yield buffer.subarray(0, count)
+      position += count
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+  }
+}
+
+/** Opens a blob's file, or answers undefined when there is none. */
+export async function openStoredBlob(path: string): Promise<StoredBlob | undefined> {
+  const file = await open(path, 'r').catch(ignoreMissing)
+  if (file === undefined) return undefined
+  try {
+    return new StoredBlob(file, (await file.stat()).size)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** Bytes of a file, or undefined where there is none. */
+export async function fileSize(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(ignoreMissing))?.size
+}
+
+/** For `catch`: a file that isn't there is no answer; anything else is a failure. */
+export function ignoreMissing(error: unknown): undefined {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  throw error
+}
