@@ -12,11 +12,13 @@ import type { FetchOptions, ImageRequest } from './engine.ts'
 import type { Ingest, LocalRegistry } from './local.ts'
 import { GiveWay, type Slots } from './slots.ts'
 import type { Source, Sources } from './sources.ts'
+import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface BlobFetcherOptions {
   readonly local: LocalRegistry
   readonly sources: Sources
   readonly slots: Slots
+  readonly ledger: UpstreamLedger
   readonly logger: Logger
   /** Waits between tries within one call. Longer ones are for the plan's own retry. Default 250 ms to 8 s. */
   readonly backoff?: { readonly firstMs: number; readonly maxMs: number }
@@ -148,6 +150,7 @@ export class BlobFetcher {
     try {
       await this.#move(shared, source, signal, before)
       this.#options.sources.report(source, undefined)
+      this.#options.ledger.blobFetched()
       return { outcome: 'done' }
     } catch (cause) {
       if (slot.signal.reason instanceof GiveWay && !shared.controller.signal.aborted) return { outcome: 'gave way' }
@@ -165,35 +168,36 @@ export class BlobFetcher {
     try {
       const [first] = shared.waiters.keys()
       if (ingest.offset > 0) first?.progress?.resumed?.(ingest.offset)
-      if (ingest.offset < blob.size) await receive(ingest, shared, source, signal, count)
+      if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, signal, count)
       signal.throwIfAborted()
       await ingest.commit()
     } finally {
       await ingest.close()
     }
   }
-}
 
-async function receive(
-  ingest: Ingest,
-  shared: SharedFetch,
-  { upstream, repository }: Source,
-  signal: AbortSignal,
-  count: { bytes: number },
-): Promise<void> {
-  const { offset, body } = await upstream.fetchBlob(repository, shared.blob, { offset: ingest.offset, signal })
-  // A source that ignores Range starts anew: what is here already passes by unwritten, and the digest has the last word.
-  let skip = ingest.offset - offset
-  for await (const chunk of body) {
-    const [payer] = shared.waiters.keys()
-    payer?.progress?.received?.(upstream.host, chunk.byteLength)
-    if (skip >= chunk.byteLength) {
-      skip -= chunk.byteLength
-      continue
+  async #receive(
+    ingest: Ingest,
+    shared: SharedFetch,
+    { upstream, repository }: Source,
+    signal: AbortSignal,
+    count: { bytes: number },
+  ): Promise<void> {
+    const { offset, body } = await upstream.fetchBlob(repository, shared.blob, { offset: ingest.offset, signal })
+    // A source that ignores Range starts anew: what is here already passes by unwritten, and the digest has the last word.
+    let skip = ingest.offset - offset
+    for await (const chunk of body) {
+      const [payer] = shared.waiters.keys()
+      payer?.progress?.received?.(upstream.host, chunk.byteLength)
+      this.#options.ledger.received(upstream.host, chunk.byteLength)
+      if (skip >= chunk.byteLength) {
+        skip -= chunk.byteLength
+        continue
+      }
+      await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
+      count.bytes += chunk.byteLength - skip
+      skip = 0
     }
-    await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
-    count.bytes += chunk.byteLength - skip
-    skip = 0
   }
 }
 

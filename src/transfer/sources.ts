@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import type { ImageRequest } from './engine.ts'
+import type { UpstreamLedger } from './upstream-ledger.ts'
 
 /** What a transfer asks of an upstream registry. */
 export interface Upstream {
@@ -37,6 +38,7 @@ export interface SourcesOptions {
   readonly registries: { get(host: string): Upstream }
   /** Mirrors by the host that they stand in for. */
   readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
+  readonly ledger: UpstreamLedger
   readonly logger: Logger
 }
 
@@ -75,8 +77,12 @@ export class Sources {
   /** Takes note of how a host answered. */
   report(source: Source, error: ImageError | undefined): void {
     const { host } = source.upstream
-    if (error === undefined) this.#resting.delete(host)
-    else if (['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS', 'TLS'].includes(error.code)) {
+    if (error === undefined) {
+      this.#resting.delete(host)
+      return
+    }
+    this.#options.ledger.failed(host, error)
+    if (['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS', 'TLS'].includes(error.code)) {
       this.#resting.set(host, performance.now() + restMs)
     }
   }

@@ -18,6 +18,7 @@ import { resolveImage } from './resolve.ts'
 import { Slots } from './slots.ts'
 import { type Mirror, Sources, type Upstream } from './sources.ts'
 import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
+import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface TransferOptions {
   readonly local: LocalRegistry
@@ -25,6 +26,7 @@ export interface TransferOptions {
   /** Mirrors by the host that they stand in for. */
   readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
   readonly referrers: ReferrerMemory
+  readonly ledger: UpstreamLedger
   /** Blobs at once, over all plans. */
   readonly concurrency: number
   /** What to do when the local registry refuses an index whose other platforms are absent. */

@@ -8,6 +8,7 @@ import { BlobFetcher } from '../../src/transfer/blob-fetcher.ts'
 import type { FetchOptions, ImageRequest } from '../../src/transfer/engine.ts'
 import { Slots } from '../../src/transfer/slots.ts'
 import { Sources, type Upstream } from '../../src/transfer/sources.ts'
+import { UpstreamLedger } from '../../src/transfer/upstream-ledger.ts'
 import { MemoryLocal } from '../fixtures/memory-local.ts'
 
 const logger = pino({ level: 'silent' })
@@ -60,11 +61,12 @@ async function* failing(content: Uint8Array): AsyncGenerator<Uint8Array> {
 
 function build(...upstreams: Upstream[]) {
   const local = new MemoryLocal()
+  const ledger = new UpstreamLedger()
   const byHost = new Map(upstreams.map(upstream => [upstream.host, upstream]))
   const get = (host: string): Upstream => byHost.get(host) ?? scripted(host, refuses('UNAVAILABLE'))
-  const sources = new Sources({ registries: { get }, mirrors: new Map(), logger })
+  const sources = new Sources({ registries: { get }, mirrors: new Map(), ledger, logger })
   const slots = new Slots(1)
-  const fetcher = new BlobFetcher({ local, sources, slots, logger, backoff: { firstMs: 1, maxMs: 2 } })
+  const fetcher = new BlobFetcher({ local, sources, slots, ledger, logger, backoff: { firstMs: 1, maxMs: 2 } })
   return { local, fetcher, slots }
 }
 
