@@ -1,0 +1,284 @@
+/**
+ * The link to the broker: made, kept, and made again for as long as the agent runs. Plans come in, statuses go out.
+ * This file is its life; what passes over it is in the files beside it. Built by the agent, which starts and stops it.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { IClientOptions } from 'mqtt'
+import type { Logger } from 'pino'
+import type { Outbox } from '../plans/outbox.ts'
+import type { Plans } from '../plans/plans.ts'
+import { Backoff } from './backoff.ts'
+import { BrokerAddress, type BrokerOptions } from './broker-address.ts'
+import { BrokerConnection } from './connection.ts'
+import { offlineDocument } from './edge-state.ts'
+import { LinkError, toLinkError } from './link-error.ts'
+import { RepeatLog } from './repeat-log.ts'
+import { readSequence } from './sequence.ts'
+import { type ProblemSource, Session } from './session.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { Topics } from './topics.ts'
+import { unlessAborted } from './within.ts'
+
+/** Milliseconds and counts that only tests have a reason to change. */
+export interface LinkTiming {
+  /** Upper ends of the first and of the longest delay between tries. */
+  readonly retryMinMs: number
+  readonly retryMaxMs: number
+  /** A connection that lasted so long was a good one: the next try comes soon again. */
+  readonly stableMs: number
+  readonly connectTimeoutMs: number
+  readonly keepaliveSeconds: number
+  /** Between two looks whether the edge's state changed. */
+  readonly stateIntervalMs: number
+  /** Between two progress messages of one plan. */
+  readonly progressIntervalMs: number
+  /** How long a broker may take to tell the statuses that it holds. */
+  readonly recoveryMs: number
+  /** How long {@link MqttLink.stop} may take. */
+  readonly stopMs: number
+}
+
+const defaultTiming: LinkTiming = {
+  retryMinMs: 1_000,
+  retryMaxMs: 120_000,
+  stableMs: 60_000,
+  connectTimeoutMs: 30_000,
+  keepaliveSeconds: 60,
+  stateIntervalMs: 60_000,
+  progressIntervalMs: 1_000,
+  recoveryMs: 10_000,
+  stopMs: 2_000,
+}
+
+export interface MqttLinkOptions extends BrokerOptions {
+  readonly prefix: string
+  readonly edge: string
+  readonly groups: readonly string[]
+  /** How long the broker keeps what was published while the edge was away. */
+  readonly sessionExpirySeconds: number
+  readonly plans: Pick<Plans, 'receive' | 'events'>
+  readonly outbox: Pick<Outbox, 'next' | 'acknowledged' | 'continueFrom'>
+  /** What `state` says beside `edge`, `online` and `at`. */
+  readonly stateDocument: () => object
+  /** Whether the state folder is new, so that the sequence of statuses has to be taken up from the broker. */
+  readonly freshState: boolean
+  readonly logger: Logger
+  readonly now?: () => number
+  readonly timing?: Partial<LinkTiming>
+}
+
+export interface LinkStatus {
+  readonly connected: boolean
+  /** Since when it is so; ISO 8601. */
+  readonly since: string
+  /** Why there is no connection, or what the broker refuses on the one there is; for people. */
+  readonly lastError: string | null
+  /** Without credentials. */
+  readonly url: string
+}
+
+/** Larger than any plan that is taken: the broker drops what is beyond this, while a plan that is only too large gets its answer. */
+const maximumPacketBytes = 8 * 1024 * 1024
+/** Messages that the broker may send before the first is acknowledged: bounds what waits in memory. */
+const receiveMaximum = 16
+/** MQTT 5.0, section 3.1.2.11.2: this value would mean "never". */
+const longestExpirySeconds = 0xffff_fffe
+
+export class MqttLink {
+  readonly #options: MqttLinkOptions
+  readonly #timing: LinkTiming
+  readonly #now: () => number
+  readonly #address: BrokerAddress
+  readonly #topics: Topics
+  readonly #subscriptions: Subscriptions
+  readonly #backoff: Backoff
+  readonly #log: RepeatLog
+  readonly #logger: Logger
+  readonly #problems = new Map<ProblemSource, string>()
+  readonly #stopping = new AbortController()
+  #running: Promise<void> | undefined
+  #version: 4 | 5 = 5
+  #sequenceKnown: boolean
+  #connected = false
+  #since: number
+  #lastError: string | null = null
+
+  /** @throws LinkError `address` when the URL isn't one. */
+  constructor(options: MqttLinkOptions) {
+    this.#options = options
+    this.#timing = { ...defaultTiming, ...options.timing }
+    this.#now = options.now ?? Date.now
+    this.#since = this.#now()
+    this.#sequenceKnown = !options.freshState
+    this.#logger = options.logger
+    this.#address = new BrokerAddress(options)
+    this.#topics = new Topics(options.prefix, options.edge, options.groups)
+    this.#subscriptions = new Subscriptions({
+      topics: this.#topics,
+      receive: arrival => options.plans.receive(arrival),
+      logger: this.#logger,
+    })
+    this.#backoff = new Backoff({ minMs: this.#timing.retryMinMs, maxMs: this.#timing.retryMaxMs })
+    this.#log = new RepeatLog(this.#logger, this.#now)
+  }
+
+  get status(): LinkStatus {
+    const [problem] = this.#problems.values()
+    return {
+      connected: this.#connected,
+      since: new Date(this.#since).toISOString(),
+      lastError: this.#lastError ?? problem ?? null,
+      url: this.#address.redacted,
+    }
+  }
+
+  /** Begins; does not wait for the broker, as an edge has to start without one, too. */
+  async start(): Promise<void> {
+    this.#running ??= this.#run(this.#stopping.signal)
+  }
+
+  /** Says goodbye to a broker that is there, and ends within two seconds in any case. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const failure = await this.#connectAndServe(signal)
+      if (signal.aborted) return
+      if (failure.code === 'version' && this.#version === 5) {
+        this.#version = 4
+        this.#logger.info({ url: this.#address.redacted }, 'the broker does not speak MQTT 5: going on with 3.1.1')
+        continue
+      }
+      const waitMs = this.#backoff.next({ slow: failure.slow })
+      this.#log.write(
+        'warn',
+        failure.code,
+        { url: this.#address.redacted, code: failure.code, err: failure.cause },
+        failure.message,
+      )
+      await delay(waitMs, undefined, { signal }).catch(ignore)
+    }
+  }
+
+  /** One connection, from its first byte to its last. Resolves with why it is over. */
+  async #connectAndServe(signal: AbortSignal): Promise<LinkError> {
+    let connection: BrokerConnection | undefined
+    let session: Session | undefined
+    const begun = performance.now()
+    try {
+      if (!this.#sequenceKnown) await this.#recoverSequence(signal)
+      connection = await this.#connect(signal)
+      this.#turn(true, null)
+      session = this.#newSession(connection)
+      session.start()
+      const failure = await unlessAborted(connection.ended, signal)
+      if (failure) throw failure
+      await session.farewell(this.#timing.stopMs / 2)
+      throw new LinkError('stopped', 'the link is being stopped')
+    } catch (error) {
+      const failure = toLinkError(error, this.#address.host)
+      session?.stop()
+      await connection?.close(this.#timing.stopMs / 2)
+      if (this.#connected && performance.now() - begun >= this.#timing.stableMs) this.#backoff.reset()
+      this.#turn(false, failure.code === 'stopped' ? null : failure.message)
+      return failure
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<BrokerConnection> {
+    const connection: BrokerConnection = new BrokerConnection({
+      client: await this.#clientOptions(),
+      address: this.#address.host,
+      onMessage: (topic, payload) => this.#subscriptions.take(connection, topic, payload),
+    })
+    await connection.open(signal)
+    const fields = { url: this.#address.redacted, version: this.#version, sessionPresent: connection.sessionPresent }
+    this.#log.write('info', 'connected', fields, 'connected to the broker')
+    return connection
+  }
+
+  /** Before the first plan is received. A broker that does not allow it keeps nothing else from working. */
+  async #recoverSequence(signal: AbortSignal): Promise<void> {
+    try {
+      const seq = await readSequence({
+        client: await this.#clientOptions(),
+        address: this.#address.host,
+        topics: this.#topics,
+        edge: this.#options.edge,
+        now: this.#now(),
+        timeoutMs: this.#timing.recoveryMs,
+        signal,
+      })
+      if (seq > 0) {
+        this.#options.outbox.continueFrom(seq)
+        this.#logger.info(
+          { seq },
+          'the state folder is new: the sequence of statuses goes on from what the broker holds',
+        )
+      }
+    } catch (error) {
+      if (!(error instanceof LinkError && error.code === 'forbidden')) throw error
+      this.#logger.warn({ err: error }, 'the broker does not let us read our own statuses: their sequence begins anew')
+    }
+    this.#sequenceKnown = true
+  }
+
+  async #clientOptions(): Promise<IClientOptions> {
+    const { edge, sessionExpirySeconds } = this.#options
+    const properties = {
+      sessionExpiryInterval: Math.min(Math.round(sessionExpirySeconds), longestExpirySeconds),
+      maximumPacketSize: maximumPacketBytes,
+      receiveMaximum,
+    }
+    return {
+      ...(await this.#address.clientOptions()),
+      clientId: `edge-image-agent-${edge}`,
+      protocolVersion: this.#version,
+      clean: false,
+      keepalive: this.#timing.keepaliveSeconds,
+      connectTimeout: this.#timing.connectTimeoutMs,
+      will: { topic: this.#topics.state, payload: Buffer.from(offlineDocument(edge)), qos: 1, retain: true },
+      ...(this.#version === 5 ? { properties } : {}),
+    }
+  }
+
+  #newSession(connection: BrokerConnection): Session {
+    const { edge, plans, outbox, stateDocument } = this.#options
+    return new Session({
+      connection,
+      version: this.#version,
+      topics: this.#topics,
+      subscriptions: this.#subscriptions,
+      edge,
+      plans,
+      outbox,
+      stateDocument,
+      timing: this.#timing,
+      now: this.#now,
+      onProblem: (source, problem) => this.#noteProblem(source, problem),
+    })
+  }
+
+  /** What the broker refuses on a connection that stands. */
+  #noteProblem(source: ProblemSource, problem: LinkError | undefined): void {
+    if (!problem) {
+      if (this.#problems.delete(source)) this.#log.forget(source)
+      return
+    }
+    if (!this.#connected) return
+    this.#problems.set(source, problem.message)
+    this.#log.write('warn', source, { code: problem.code, err: problem.cause }, problem.message)
+  }
+
+  #turn(connected: boolean, lastError: string | null): void {
+    if (this.#connected !== connected) this.#since = this.#now()
+    this.#connected = connected
+    this.#lastError = lastError
+    this.#problems.clear()
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,111 @@
+/**
+ * Statuses go out: from the outbox on disk to the broker, in order, each kept until the broker has acknowledged it.
+ * One of these per connection; the next connection starts again from the first that is unacknowledged, and repeats carry the same `seq`.
+ */
+import type { Outbox, OutboxMessage } from '../plans/outbox.ts'
+import { Backoff } from './backoff.ts'
+import type { BrokerConnection } from './connection.ts'
+import { type LinkError, toLinkError } from './link-error.ts'
+
+export interface StatusPublisherOptions {
+  readonly connection: BrokerConnection
+  readonly outbox: Pick<Outbox, 'next' | 'acknowledged'>
+  readonly topicOf: (suffix: string) => string
+  /** How many may be unacknowledged at once. */
+  readonly window: number
+  /** Milliseconds between tries of a status that the broker refuses: the upper ends of the first and of every later delay. */
+  readonly retry: { readonly minMs: number; readonly maxMs: number }
+  /** Told of a refusal, and with undefined that it is over. */
+  readonly onProblem: (problem: LinkError | undefined) => void
+}
+
+export class StatusPublisher {
+  readonly #options: StatusPublisherOptions
+  readonly #window: number
+  readonly #backoff: Backoff
+  readonly #inFlight = new Set<number>()
+  #drained = Promise.withResolvers<void>()
+  #turn: NodeJS.Immediate | undefined
+  #retry: NodeJS.Timeout | undefined
+  #running = false
+
+  constructor(options: StatusPublisherOptions) {
+    this.#options = options
+    this.#window = Math.max(1, Math.min(options.window, options.connection.receiveMaximum))
+    this.#backoff = new Backoff(options.retry)
+  }
+
+  start(): void {
+    this.#running = true
+    this.wake()
+  }
+
+  stop(): void {
+    this.#running = false
+    clearImmediate(this.#turn)
+    clearTimeout(this.#retry)
+    this.#drained.resolve()
+  }
+
+  /** Whether statuses wait for the broker's answer. */
+  get busy(): boolean {
+    return this.#inFlight.size > 0
+  }
+
+  /** There may be something new in the outbox. Cheap, and safe to call from within a transaction: the outbox is read in a later turn. */
+  readonly wake = (): void => {
+    if (!this.#running || this.#turn || this.#retry) return
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined
+      this.#pump()
+    })
+  }
+
+  /** Resolves when nothing is left to send, or nothing can be sent now. */
+  async flush(): Promise<void> {
+    if (!this.#running || this.#retry) return
+    this.#drained = Promise.withResolvers<void>()
+    this.wake()
+    await this.#drained.promise
+  }
+
+  #pump(): void {
+    try {
+      const waiting = this.#options.outbox.next(this.#window)
+      for (const status of waiting) {
+        if (this.#inFlight.size >= this.#window) break
+        if (!this.#inFlight.has(status.seq)) void this.#send(status)
+      }
+    } catch (error) {
+      this.#hold(toLinkError(error, 'the outbox'))
+    }
+    if (this.#inFlight.size === 0) this.#drained.resolve()
+  }
+
+  async #send({ seq, topic, payload, retain }: OutboxMessage): Promise<void> {
+    const { connection, outbox, topicOf, onProblem } = this.#options
+    this.#inFlight.add(seq)
+    try {
+      await connection.publish({ topic: topicOf(topic), payload, retain })
+      outbox.acknowledged(seq)
+      this.#backoff.reset()
+      onProblem(undefined)
+    } catch (error) {
+      this.#hold(toLinkError(error, 'the outbox'))
+    } finally {
+      this.#inFlight.delete(seq)
+    }
+    this.wake()
+  }
+
+  /** Later statuses wait with the refused one: consumers drop what comes with a lower `seq` than they have seen. */
+  #hold(problem: LinkError): void {
+    if (!this.#running || this.#retry) return
+    this.#drained.resolve()
+    this.#options.onProblem(problem)
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.wake()
+    }, this.#backoff.next())
+  }
+}
