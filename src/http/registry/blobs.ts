@@ -39,7 +39,7 @@ export async function answerBlob(
     throw unknownBlob(store, path)
   }
   try {
-    await sendRange(reply, blob, range, context)
+    await sendRange(reply, blob, { range, size }, context)
   } finally {
     await blob.close()
   }
@@ -60,10 +60,15 @@ function readRange(request: FastifyRequest, path: BlobPath, size: number): ByteR
   })
 }
 
-async function sendRange(reply: FastifyReply, blob: OpenBlob, range: ByteRange | 'whole', context: BlobContext) {
-  const { start, end } = range === 'whole' ? { start: 0, end: blob.size } : range
+async function sendRange(
+  reply: FastifyReply,
+  blob: OpenBlob,
+  { range, size }: { range: ByteRange | 'whole'; size: number },
+  context: BlobContext,
+): Promise<void> {
+  const { start, end } = range === 'whole' ? { start: 0, end: size } : range
   reply.header('content-length', end - start)
-  if (range !== 'whole') reply.code(206).header('content-range', `bytes ${start}-${end - 1}/${blob.size}`)
+  if (range !== 'whole') reply.code(206).header('content-range', `bytes ${start}-${end - 1}/${size}`)
   const { raw } = reply
   // Past fastify from here on: its streams would copy the bytes through buffers of their own.
   reply.hijack()

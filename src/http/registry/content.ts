@@ -5,8 +5,6 @@ import type { RawManifest } from '../../oci/manifest.ts'
 
 /** A blob's file, open for reading. Whoever opened it closes it. */
 export interface OpenBlob {
-  /** Bytes. */
-  readonly size: number
   /** Fills `buffer` from `position` on; answers how many bytes came, 0 at the end of the file. */
   read(buffer: Uint8Array, position: number): Promise<number>
   close(): Promise<void>

@@ -1,0 +1,67 @@
+/** The one form of an error of this API: `{error: {code, message, details}}`. */
+import type { FastifyError, FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { maxPlanBytes } from '../../plans/schema.ts'
+import type { ApiErrorCode } from './shapes.ts'
+
+/** A request that is answered with an error. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly status: number
+  readonly code: ApiErrorCode
+  readonly details: readonly string[]
+
+  constructor(status: number, code: ApiErrorCode, message: string, details: readonly string[] = []) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.details = details
+  }
+}
+
+/** Makes every error of the instance, its framework's own ones too, take the one form. */
+export function answerErrors(app: FastifyInstance, logger: Logger): void {
+  app.setNotFoundHandler(async request => {
+    throw new ApiError(
+      404,
+      'NOT_FOUND',
+      `there is no ${request.method} ${request.url.slice(0, 200)}; /docs describes the API`,
+    )
+  })
+  app.setErrorHandler<FastifyError | ApiError>(async (error, request, reply) => {
+    const answer = toApiError(error)
+    if (answer.status >= 500) logger.error({ err: error, url: request.url.slice(0, 200) }, 'an API request failed')
+    return reply.code(answer.status).send(errorBody(answer))
+  })
+}
+
+/** The body of an error. */
+export function errorBody(error: Pick<ApiError, 'code' | 'message' | 'details'>) {
+  return { error: { code: error.code, message: error.message, details: [...error.details] } }
+}
+
+/** Any error as this API's own; an unforeseen one tells nothing of the inside. */
+export function toApiError(error: FastifyError | ApiError): ApiError {
+  if (error instanceof ApiError) return error
+  if (error.statusCode === 413) {
+    return new ApiError(413, 'TOO_LARGE', `a plan is at most ${maxPlanBytes} bytes`)
+  }
+  if (error.statusCode === 415) {
+    return new ApiError(
+      415,
+      'UNSUPPORTED_MEDIA_TYPE',
+      'send the plan as application/json or application/yaml: curl --data-binary @plan.yaml -H "Content-Type: application/yaml" …',
+    )
+  }
+  if (error.validation) {
+    return new ApiError(400, 'INVALID_REQUEST', 'the request is not valid', error.validation.map(describeProblem))
+  }
+  if (error.statusCode !== undefined && error.statusCode < 500) {
+    return new ApiError(error.statusCode, 'INVALID_REQUEST', error.message)
+  }
+  return new ApiError(500, 'INTERNAL', 'the agent could not answer; its log says why')
+}
+
+function describeProblem(problem: { instancePath: string; message?: string | undefined }): string {
+  return `${problem.instancePath || 'the request'} ${problem.message ?? 'is not valid'}`
+}

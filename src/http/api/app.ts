@@ -1,0 +1,119 @@
+/**
+ * The agent's API: health, metrics, plans, events, and its own description. This file puts the routes together, without a port;
+ * server.ts gives it one, tests inject requests.
+ */
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import fastify, { type FastifyServerFactory } from 'fastify'
+import type { Logger } from 'pino'
+import { Type } from 'typebox'
+import { maxPlanBytes } from '../../plans/schema.ts'
+import { ApiError, answerErrors, errorBody, toApiError } from './api-error.ts'
+import { EventStreams } from './event-streams.ts'
+import type { AgentFacts, PlansFace } from './facts.ts'
+import { addHealthRoutes, addStatusRoutes } from './health.ts'
+import { createMetrics } from './metrics.ts'
+import { refuseForeignPages } from './origin.ts'
+import { addPlanRoutes } from './plan-routes.ts'
+import { ErrorSchema } from './shapes.ts'
+
+export interface ApiAppOptions {
+  readonly facts: AgentFacts
+  readonly plans: PlansFace
+  /** Whether only this machine reaches the API: then browsers need to be kept out. */
+  readonly loopback: boolean
+  readonly logger: Logger
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+  readonly serverFactory?: FastifyServerFactory
+}
+
+/** The instance as the routes see it: schemas give the types. */
+export type ApiInstance = ReturnType<typeof createInstance>
+
+/** The API as a fastify instance that listens nowhere yet. */
+export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> {
+  const { facts, plans, logger, now = Date.now } = options
+  const app = createInstance(options.serverFactory)
+  if (options.loopback) refuseForeignPages(app)
+  answerErrors(app, logger)
+  await describe(app, facts.version)
+  const context = { facts, plans, now, startedAt: now() }
+  addHealthRoutes(app, context)
+  addMetricsRoute(app, options)
+  addPlanRoutes(app, plans)
+  addStatusRoutes(app, context)
+  addEventsRoute(app, new EventStreams({ events: plans.events, logger }))
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))
+  return app
+}
+
+function createInstance(factory: FastifyServerFactory | undefined) {
+  const app = fastify({
+    logger: false,
+    bodyLimit: maxPlanBytes,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 128 },
+    frameworkErrors: (error, _request, reply) => {
+      const answer = toApiError(error) // a path that can't be decoded, or with a name that is too long
+      void reply.code(answer.status).send(errorBody(answer))
+    },
+    ...(factory ? { serverFactory: factory } : {}),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  // The schemas of answers describe and type them; they must not quietly drop a field that somebody forgot to describe.
+  app.setSerializerCompiler(() => value => JSON.stringify(value))
+  return app
+}
+
+/** The OpenAPI document from the routes' schemas, and a page that shows it with nothing from the network. */
+async function describe(app: ApiInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'edge-image-agent', version, description: 'Gets container images to this edge site.' },
+      tags: [
+        { name: 'plans', description: 'What has to be here' },
+        { name: 'edge', description: 'What is here' },
+        { name: 'health', description: 'For probes and monitoring' },
+      ],
+    },
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+}
+
+function addMetricsRoute(app: ApiInstance, { facts, plans }: ApiAppOptions): void {
+  const metrics = createMetrics(facts, plans)
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['health'],
+        summary: 'Figures for Prometheus',
+        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } },
+      },
+    },
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()),
+  )
+}
+
+function addEventsRoute(app: ApiInstance, streams: EventStreams): void {
+  app.addHook('onReady', async () => streams.start())
+  app.addHook('preClose', async () => streams.stop())
+  app.get(
+    '/v1/events',
+    {
+      schema: {
+        tags: ['plans'],
+        summary: 'Statuses and progress as they happen, as server-sent events: `status` and `progress`',
+        response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 503: ErrorSchema },
+      },
+    },
+    async (_request, reply) => {
+      if (!streams.add(reply.raw)) throw new ApiError(503, 'UNAVAILABLE', 'too many clients follow the events')
+      reply.hijack()
+      return reply
+    },
+  )
+}

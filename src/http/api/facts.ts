@@ -1,0 +1,29 @@
+/** What the API asks of the agent: plain functions, so that nothing here knows how the parts are built. */
+import type { Plans } from '../../plans/plans.ts'
+import type { BrokerState, HeldImage, LocalRegistryState, Readiness, StorageState, UpstreamState } from './shapes.ts'
+
+/** The part of the plans' face that the API uses. */
+export interface PlansFace extends Pick<Plans, 'receive' | 'withdraw' | 'retry' | 'list' | 'find'> {
+  readonly events: Pick<Plans['events'], 'on' | 'off'>
+}
+
+/** What is true of the agent now. Every function is asked at each request, and is cheap. */
+export interface AgentFacts {
+  readonly edge: string
+  readonly version: string
+  /** Whether state is open and the local registry answers. */
+  readiness(signal: AbortSignal): Promise<Readiness>
+  /** What the local registry holds, by repository and tag. */
+  images(signal: AbortSignal): Promise<readonly HeldImage[]>
+  /** undefined: no broker is configured. */
+  broker(): BrokerState | undefined
+  registry(): LocalRegistryState
+  /** Every upstream that was asked since the start; not more than a few hundred. */
+  upstreams(): readonly UpstreamState[]
+  storage(): Promise<StorageState>
+  outboxMessages(): number
+  /** Since the start. */
+  blobsFetched(): number
+  /** What nodes took from the embedded registry since the start; undefined beside an external one. */
+  traffic(): { readonly pulls: number; readonly servedBytes: number } | undefined
+}

@@ -1,0 +1,128 @@
+/** Plans over HTTP: the same documents and statuses as over MQTT. Plan contract, "The plan" and "Status". */
+import { Type } from 'typebox'
+import type { Receipt } from '../../plans/plans.ts'
+import { maxPlanBytes, PlanSchema, planJsonSchema } from '../../plans/schema.ts'
+import { type PlanStatus, PlanStatusSchema } from '../../plans/status.ts'
+import { ApiError } from './api-error.ts'
+import type { ApiInstance } from './app.ts'
+import type { PlansFace } from './facts.ts'
+import { ErrorSchema } from './shapes.ts'
+
+/** The types a plan may be sent as. What it is in truth the intake finds out: JSON is YAML, too. */
+const planTypes = ['application/json', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
+
+const tags = ['plans']
+const NameParam = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
+const answers = { 200: PlanStatusSchema, 404: ErrorSchema }
+
+/** `/v1/plans` and what is below it. */
+export function addPlanRoutes(app: ApiInstance, plans: PlansFace): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(planTypes, { parseAs: 'buffer', bodyLimit: maxPlanBytes }, (_request, body, done) =>
+    done(null, body),
+  )
+  addSubmission(app, plans)
+  addReading(app, plans)
+  addChanges(app, plans)
+}
+
+function addSubmission(app: ApiInstance, plans: PlansFace): void {
+  const media = { schema: PlanSchema }
+  app.post(
+    '/v1/plans',
+    {
+      schema: {
+        tags,
+        summary: 'Send a plan',
+        body: { content: { 'application/json': media, 'application/yaml': media } },
+        response: {
+          202: PlanStatusSchema,
+          200: PlanStatusSchema,
+          409: ErrorSchema,
+          413: ErrorSchema,
+          415: ErrorSchema,
+          422: ErrorSchema,
+        },
+      },
+      // The schema above describes; the intake checks, in the same way for every way in, and lists every problem.
+      validatorCompiler: () => () => true,
+    },
+    async (request, reply) => {
+      const body: unknown = request.body
+      if (!Buffer.isBuffer(body)) throw new ApiError(422, 'PLAN_INVALID', 'the request has no body: send a plan', [])
+      const receipt = plans.receive({ via: 'http', payload: body })
+      const status = statusAfter(receipt, plans)
+      return reply.code(receipt.outcome === 'accepted' ? 202 : 200).send(status)
+    },
+  )
+}
+
+function addReading(app: ApiInstance, plans: PlansFace): void {
+  app.get(
+    '/v1/plans',
+    { schema: { tags, summary: 'Every plan, with its status', response: { 200: Type.Array(PlanStatusSchema) } } },
+    async (_request, reply) => reply.send(plans.list()),
+  )
+  app.get(
+    '/v1/plans/:name',
+    { schema: { tags, summary: 'The status of one plan', params: NameParam, response: answers } },
+    async (request, reply) => {
+      const { name } = request.params
+      return reply.send(plans.find(name) ?? throwUnknown(name))
+    },
+  )
+  app.get(
+    '/v1/schemas/plan.json',
+    { schema: { tags, summary: 'The JSON Schema of a plan', response: { 200: Type.Object({}) } } },
+    async (_request, reply) => reply.type('application/schema+json').send(planJsonSchema()),
+  )
+}
+
+function addChanges(app: ApiInstance, plans: PlansFace): void {
+  app.delete(
+    '/v1/plans/:name',
+    { schema: { tags, summary: 'Withdraw a plan; its images stay', params: NameParam, response: answers } },
+    async (request, reply) => reply.send(statusAfter(plans.withdraw(request.params.name), plans)),
+  )
+  app.post(
+    '/v1/plans/:name/retry',
+    {
+      schema: {
+        tags,
+        summary: 'Try a failed plan again',
+        params: NameParam,
+        response: { 202: PlanStatusSchema, ...answers },
+      },
+    },
+    async (request, reply) => {
+      const receipt = plans.retry(request.params.name)
+      return reply.code(receipt.outcome === 'accepted' ? 202 : 200).send(statusAfter(receipt, plans))
+    },
+  )
+}
+
+/** The plan's status now; an error where the receipt is one. */
+function statusAfter(receipt: Receipt, plans: PlansFace): PlanStatus {
+  const problems = receipt.problems ?? []
+  switch (receipt.outcome) {
+    case 'rejected':
+      throw new ApiError(422, 'PLAN_INVALID', `the plan is not valid: ${problems[0] ?? 'no reason is known'}`, problems)
+    case 'stale':
+      throw new ApiError(
+        409,
+        'STALE_REVISION',
+        problems[0] ?? `plan ${receipt.name} is known with a higher revision`,
+        problems,
+      )
+    case 'unknown':
+      return throwUnknown(receipt.name)
+    case 'accepted':
+    case 'unchanged':
+    case 'withdrawn':
+      return plans.find(receipt.name) ?? throwUnknown(receipt.name)
+  }
+}
+
+function throwUnknown(name: string): never {
+  throw new ApiError(404, 'PLAN_UNKNOWN', `there is no plan "${name}" on this edge`)
+}

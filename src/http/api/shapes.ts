@@ -1,0 +1,110 @@
+/**
+ * What the API answers, beside plans and statuses: one schema per shape, for the OpenAPI document and for the types of those who
+ * supply the facts. The composition root fills them, the command line reads them.
+ */
+import { type Static, Type } from 'typebox'
+
+const Bytes = Type.Integer({ minimum: 0 })
+const Time = (description: string) => Type.String({ format: 'date-time', description })
+
+/** Every code of an API error. */
+export const ApiErrorCodeSchema = Type.Enum([
+  'INVALID_REQUEST',
+  'CROSS_ORIGIN',
+  'NOT_FOUND',
+  'PLAN_UNKNOWN',
+  'STALE_REVISION',
+  'TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'PLAN_INVALID',
+  'UNAVAILABLE',
+  'INTERNAL',
+])
+export type ApiErrorCode = Static<typeof ApiErrorCodeSchema>
+
+export const ErrorSchema = Type.Object(
+  {
+    error: Type.Object({
+      code: ApiErrorCodeSchema,
+      message: Type.String(),
+      details: Type.Array(Type.String(), { description: 'Every single problem, where there are several' }),
+    }),
+  },
+  { title: 'Error' },
+)
+
+export const ReadinessSchema = Type.Object(
+  {
+    ready: Type.Boolean(),
+    problems: Type.Array(Type.String(), { description: 'Why the agent is not ready' }),
+    degraded: Type.Array(Type.String(), { description: 'What does not work, without keeping nodes from pulling' }),
+  },
+  { title: 'Readiness' },
+)
+export type Readiness = Omit<Static<typeof ReadinessSchema>, 'ready'>
+
+export const HeldImageSchema = Type.Object(
+  {
+    repository: Type.String(),
+    tag: Type.Union([Type.String(), Type.Null()], { description: 'null: kept by digest alone' }),
+    digest: Type.String(),
+    mediaType: Type.String(),
+    size: Type.Integer({ minimum: 0, description: 'Bytes of the manifest and everything it needs' }),
+    source: Type.String({ description: 'Where it came from: a reference, or push' }),
+    updatedAt: Time('When the tag was moved here'),
+  },
+  { title: 'Image' },
+)
+/** An image that the local registry holds. */
+export type HeldImage = Static<typeof HeldImageSchema>
+
+export const BrokerStateSchema = Type.Object({
+  url: Type.String({ description: 'Without credentials' }),
+  connected: Type.Boolean(),
+  since: Type.Union([Time('Since when it is so'), Type.Null()]),
+  lastError: Type.Union([Type.String(), Type.Null()]),
+})
+export type BrokerState = Static<typeof BrokerStateSchema>
+
+export const UpstreamStateSchema = Type.Object({
+  host: Type.String(),
+  requests: Type.Integer({ minimum: 0 }),
+  receivedBytes: Bytes,
+  lastError: Type.Union([Type.Object({ at: Time('When'), code: Type.String(), message: Type.String() }), Type.Null()]),
+})
+/** An upstream registry that was asked since the start. */
+export type UpstreamState = Static<typeof UpstreamStateSchema>
+
+export const StorageStateSchema = Type.Object({
+  usedBytes: Type.Integer({ minimum: 0, description: 'Content of the embedded registry, arriving content included' }),
+  freeBytes: Type.Union([Bytes, Type.Null()], { description: 'What the disk can still take' }),
+})
+export type StorageState = Static<typeof StorageStateSchema>
+
+export const LocalRegistrySchema = Type.Object({
+  kind: Type.Enum(['embedded', 'external']),
+  address: Type.String({ description: 'host:port, or the URL of an external registry' }),
+})
+export type LocalRegistryState = Static<typeof LocalRegistrySchema>
+
+export const AgentStatusSchema = Type.Object(
+  {
+    edge: Type.String(),
+    version: Type.String(),
+    startedAt: Time('When the agent started'),
+    uptimeSeconds: Type.Integer({ minimum: 0 }),
+    ready: Type.Boolean(),
+    problems: ReadinessSchema.properties.problems,
+    degraded: ReadinessSchema.properties.degraded,
+    broker: Type.Union([BrokerStateSchema, Type.Null()], { description: 'null: no broker is configured' }),
+    registry: LocalRegistrySchema,
+    upstreams: Type.Array(UpstreamStateSchema),
+    storage: StorageStateSchema,
+    plans: Type.Record(Type.String(), Type.Integer({ minimum: 0 }), {
+      description: 'How many plans are in each phase',
+    }),
+    outboxMessages: Type.Integer({ minimum: 0, description: 'Messages that the broker has not acknowledged' }),
+  },
+  { title: 'AgentStatus' },
+)
+export type AgentStatus = Static<typeof AgentStatusSchema>
