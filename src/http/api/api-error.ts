@@ -1,5 +1,5 @@
 /** The one form of an error of this API: `{error: {code, message, details}}`. */
-import type { FastifyError, FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import { maxPlanBytes } from '../../plans/schema.ts'
 import type { ApiErrorCode } from './shapes.ts'
@@ -35,13 +35,18 @@ export function answerErrors(app: FastifyInstance, logger: Logger): void {
   })
 }
 
-/** The body of an error. */
-export function errorBody(error: Pick<ApiError, 'code' | 'message' | 'details'>) {
-  return { error: { code: error.code, message: error.message, details: [...error.details] } }
+/** Answers what fastify refuses before any route: a path that can't be decoded, or with a name that is too long. */
+export function sendFrameworkError(error: FastifyError, reply: FastifyReply): void {
+  const answer = toApiError(error)
+  void reply.code(answer.status).send(errorBody(answer))
+}
+
+function errorBody(error: ApiError) {
+  return { error: { code: error.code, message: error.message, details: error.details } }
 }
 
 /** Any error as this API's own; an unforeseen one tells nothing of the inside. */
-export function toApiError(error: FastifyError | ApiError): ApiError {
+function toApiError(error: FastifyError | ApiError): ApiError {
   if (error instanceof ApiError) return error
   if (error.statusCode === 413) {
     return new ApiError(413, 'TOO_LARGE', `a plan is at most ${maxPlanBytes} bytes`)

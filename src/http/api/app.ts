@@ -9,7 +9,7 @@ import fastify, { type FastifyServerFactory } from 'fastify'
 import type { Logger } from 'pino'
 import { Type } from 'typebox'
 import { maxPlanBytes } from '../../plans/schema.ts'
-import { ApiError, answerErrors, errorBody, toApiError } from './api-error.ts'
+import { ApiError, answerErrors, sendFrameworkError } from './api-error.ts'
 import { EventStreams } from './event-streams.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { addHealthRoutes, addStatusRoutes } from './health.ts'
@@ -55,10 +55,7 @@ function createInstance(factory: FastifyServerFactory | undefined) {
     bodyLimit: maxPlanBytes,
     return503OnClosing: false,
     routerOptions: { maxParamLength: 128 },
-    frameworkErrors: (error, _request, reply) => {
-      const answer = toApiError(error) // a path that can't be decoded, or with a name that is too long
-      void reply.code(answer.status).send(errorBody(answer))
-    },
+    frameworkErrors: (error, _request, reply) => sendFrameworkError(error, reply),
     ...(factory ? { serverFactory: factory } : {}),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)

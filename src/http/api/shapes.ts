@@ -48,7 +48,7 @@ export const HeldImageSchema = Type.Object(
     repository: Type.String(),
     tag: Type.Union([Type.String(), Type.Null()], { description: 'null: kept by digest alone' }),
     digest: Type.String(),
-    mediaType: Type.String(),
+    mediaType: Type.Union([Type.String(), Type.Null()], { description: 'null: an external registry was not asked' }),
     size: Type.Integer({ minimum: 0, description: 'Bytes of the manifest and everything it needs' }),
     source: Type.String({ description: 'Where it came from: a reference, or push' }),
     updatedAt: Time('When the tag was moved here'),
