@@ -1,6 +1,7 @@
 /** Holds a configuration against its schema: every unknown key and wrong value, and the defaults filled in. Used by config.ts. */
 import { type TObject, type TSchema, Type } from 'typebox'
 import { Check } from 'typebox/value'
+import { nearest } from '../oci/nearest.ts'
 import { factsOf, maxListItems } from './forms.ts'
 
 export type KeyPath = readonly (string | number)[]
@@ -73,30 +74,6 @@ function defaultOf(property: TSchema, path: KeyPath, report: Report): unknown {
 function unknownKey(key: string, known: readonly string[]): string {
   const near = nearest(key, known)
   return `is not a key of the configuration${near === undefined ? `; expected one of ${known.join(', ')}` : `; did you mean "${near}"?`}`
-}
-
-/** The candidate that a typo most likely meant, if one is near. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  if (word.length > 100) return undefined
-  const ranked = candidates
-    .map(candidate => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-  const [best] = ranked
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined
-}
-
-/** Levenshtein's distance: how many letters to add, leave out or change. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const change = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
-      current.push(Math.min(change, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
-    }
-    previous = current
-  }
-  return previous[b.length] ?? 0
 }
 
 function show(value: unknown): string {

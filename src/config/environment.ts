@@ -4,7 +4,8 @@
  */
 import { type TSchema, Type } from 'typebox'
 import { parse } from 'yaml'
-import { type ConfigProblem, formatKey, type KeyPath, nearest } from './check.ts'
+import { nearest } from '../oci/nearest.ts'
+import { type ConfigProblem, formatKey, type KeyPath } from './check.ts'
 import { ConfigSchema } from './schema.ts'
 
 const prefix = 'EDGE_IMAGE_AGENT_'

@@ -1,0 +1,175 @@
+/** Talks to the running agent's HTTP interface. Used by `plan …`, `status` and `images`. */
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Agent, type Dispatcher, request } from 'undici'
+import {
+  type AgentStatus,
+  AgentStatusSchema,
+  type ApiErrorCode,
+  ErrorSchema,
+  type HeldImage,
+  HeldImageSchema,
+} from '../http/api/shapes.ts'
+import { type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
+import { CliError } from './cli-error.ts'
+import { readEvents, type ServerEvent } from './server-events.ts'
+
+const maxAnswerBytes = 64 * 1024 * 1024
+const answerTimeoutMs = 30_000
+
+const planStatus = Compile(PlanStatusSchema)
+const planList = Compile(Type.Array(PlanStatusSchema))
+const imageList = Compile(Type.Array(HeldImageSchema))
+const agentStatus = Compile(AgentStatusSchema)
+const failure = Compile(ErrorSchema)
+
+/** The agent answered with an error. */
+export class ApiFailure extends CliError {
+  readonly code: ApiErrorCode
+  /** Every single problem. */
+  readonly details: readonly string[]
+
+  constructor(code: ApiErrorCode, message: string, details: readonly string[]) {
+    super(message)
+    this.code = code
+    this.details = details
+  }
+}
+
+interface Answer {
+  readonly statusCode: number
+  readonly body: unknown
+}
+
+export class ApiClient {
+  readonly #base: URL
+  readonly #agent = new Agent({ connectTimeout: 5000, headersTimeout: answerTimeoutMs, bodyTimeout: answerTimeoutMs })
+
+  /** @throws CliError (2) when the address is no http URL. */
+  constructor(address: string) {
+    const base = URL.canParse(address) ? new URL(address) : undefined
+    if (base === undefined || !/^https?:$/.test(base.protocol)) {
+      throw new CliError(`"${address}" is not the address of an agent: expected http://host:port`, { exitStatus: 2 })
+    }
+    this.#base = base
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  /** Sends a plan. `accepted` is false where the agent knows this revision already. @throws ApiFailure, with every problem, where it is refused. */
+  async submitPlan(payload: string): Promise<{ accepted: boolean; status: PlanStatus }> {
+    const answer = await this.#ask('POST', '/v1/plans', payload)
+    return { accepted: answer.statusCode === 202, status: this.#expect(answer, planStatus) }
+  }
+
+  async listPlans(): Promise<readonly PlanStatus[]> {
+    return this.#expect(await this.#ask('GET', '/v1/plans'), planList)
+  }
+
+  async findPlan(name: string): Promise<PlanStatus> {
+    return this.#expect(await this.#ask('GET', planPath(name)), planStatus)
+  }
+
+  async withdrawPlan(name: string): Promise<PlanStatus> {
+    return this.#expect(await this.#ask('DELETE', planPath(name)), planStatus)
+  }
+
+  async retryPlan(name: string): Promise<PlanStatus> {
+    return this.#expect(await this.#ask('POST', `${planPath(name)}/retry`), planStatus)
+  }
+
+  async listImages(): Promise<readonly HeldImage[]> {
+    return this.#expect(await this.#ask('GET', '/v1/images'), imageList)
+  }
+
+  async agentStatus(): Promise<AgentStatus> {
+    return this.#expect(await this.#ask('GET', '/v1/status'), agentStatus)
+  }
+
+  /** The agent's statuses and progress as they happen; resolves when the stream is open, so that nothing after is missed. */
+  async openEvents(signal: AbortSignal): Promise<AsyncGenerator<ServerEvent>> {
+    const response = await this.#send('GET', '/v1/events', { signal, bodyTimeout: 0, accept: 'text/event-stream' })
+    if (response.statusCode !== 200) throw this.#unexpected(await readAnswer(response))
+    return readEvents(response.body)
+  }
+
+  async #ask(method: 'GET' | 'POST' | 'DELETE', path: string, payload?: string): Promise<Answer> {
+    return readAnswer(await this.#send(method, path, payload === undefined ? {} : { body: payload }))
+  }
+
+  async #send(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    options: { body?: string; signal?: AbortSignal; bodyTimeout?: number; accept?: string },
+  ): Promise<Dispatcher.ResponseData> {
+    const { body, accept = 'application/json', ...rest } = options
+    const headers: Record<string, string> = { accept }
+    if (body !== undefined)
+      headers['content-type'] = body.trimStart().startsWith('{') ? 'application/json' : 'application/yaml'
+    try {
+      return await request(new URL(path, this.#base), {
+        method,
+        dispatcher: this.#agent,
+        headers,
+        ...(body === undefined ? {} : { body }),
+        ...rest,
+      })
+    } catch (error) {
+      if (options.signal?.aborted) throw error
+      throw new CliError(`no agent answers at ${this.#base.origin} (${reasonOf(error)})`, {
+        hint: 'start it (systemctl start edge-image-agent, or edge-image-agent run), or name its address with --api URL',
+        cause: error,
+      })
+    }
+  }
+
+  #expect<T>(answer: Answer, shape: { Check(value: unknown): value is T }): T {
+    if (answer.statusCode < 300 && shape.Check(answer.body)) return answer.body
+    throw this.#unexpected(answer)
+  }
+
+  #unexpected({ statusCode, body }: Answer): CliError {
+    if (failure.Check(body)) return new ApiFailure(body.error.code, body.error.message, body.error.details)
+    return new CliError(`what answers at ${this.#base.origin} (${statusCode}) is no edge-image-agent of this version`)
+  }
+}
+
+function planPath(name: string): string {
+  return `/v1/plans/${encodeURIComponent(name)}`
+}
+
+/** @throws CliError where the answer is larger than any of ours. */
+async function readAnswer(response: Dispatcher.ResponseData): Promise<Answer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response.body) {
+    const bytes = Buffer.from(chunk)
+    size += bytes.byteLength
+    if (size > maxAnswerBytes) throw new CliError(`the answer is larger than ${maxAnswerBytes} bytes`)
+    chunks.push(bytes)
+  }
+  return { statusCode: response.statusCode, body: parseJson(Buffer.concat(chunks).toString('utf8')) }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error ? String(error.code) : ''
+  const reasons: Record<string, string> = {
+    ECONNREFUSED: 'connection refused',
+    ENOTFOUND: 'the host name can not be resolved',
+    EAI_AGAIN: 'the host name can not be resolved',
+    UND_ERR_CONNECT_TIMEOUT: 'no connection within 5 s',
+    UND_ERR_HEADERS_TIMEOUT: 'no answer within 30 s',
+  }
+  return reasons[code] ?? (error.message || code)
+}

@@ -1,0 +1,44 @@
+/** What every command is given: where to write, the environment, and the agent to run. */
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { type LoadedConfig, loadConfig } from '../config.ts'
+import type { PlanProgress, PlanStatus } from '../plans/status.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface CommandContext {
+  readonly terminal: Terminal
+  readonly env: NodeJS.ProcessEnv
+  readonly version: string
+  /** Loaded only by the commands that need it: it opens a database library, which takes longer than `status` does. */
+  agent(): Promise<AgentModule>
+}
+
+/** The part of src/agent.ts that commands use. */
+export interface AgentModule {
+  createAgent(config: Config, options: { logger: Logger; version: string }): Agent
+  pullImages(config: Config, request: PullRequest, options: PullOptions): Promise<PlanStatus>
+}
+
+export interface Agent {
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface PullRequest {
+  readonly references: readonly string[]
+  readonly platforms?: readonly string[]
+}
+
+export interface PullOptions {
+  readonly logger: Logger
+  readonly signal: AbortSignal
+  onStatus(status: PlanStatus): void
+  onProgress(progress: PlanProgress): void
+}
+
+/** Loads the configuration; warnings go to standard error. @throws ConfigError. */
+export function loadConfigFor(context: CommandContext, file: string | undefined): LoadedConfig {
+  const loaded = loadConfig({ env: context.env, ...(file === undefined ? {} : { file }) })
+  for (const warning of loaded.warnings) context.terminal.note(`warning: ${warning}`)
+  return loaded
+}

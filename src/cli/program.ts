@@ -1,0 +1,77 @@
+/** The command line: every command in one program, and what its end means as an exit status. Called by main.ts. */
+import { Command, CommanderError } from 'commander'
+import { ConfigError } from '../config.ts'
+import { ImageError } from '../oci/errors.ts'
+import { StateError } from '../state/errors.ts'
+import { CliError } from './cli-error.ts'
+import { addConfigCheck } from './config-check.ts'
+import { addConfigShow } from './config-show.ts'
+import type { CommandContext } from './context.ts'
+import { addImages } from './images.ts'
+import { addPlanList } from './plan-list.ts'
+import { addPlanRetry } from './plan-retry.ts'
+import { addPlanShow } from './plan-show.ts'
+import { addPlanSubmit } from './plan-submit.ts'
+import { addPlanWithdraw } from './plan-withdraw.ts'
+import { addPull } from './pull.ts'
+import { addRun } from './run.ts'
+import { addStatus } from './status.ts'
+import { printable } from './terminal.ts'
+
+/** 0 done, 1 failed, 2 wrong usage or configuration. */
+export type ExitStatus = 0 | 1 | 2
+
+/** Runs one command. `words` are the arguments without node and the script. Never throws: what goes wrong is told and becomes a status. */
+export async function runCommandLine(words: readonly string[], context: CommandContext): Promise<ExitStatus> {
+  try {
+    await buildProgram(context).parseAsync([...words], { from: 'user' })
+    return 0
+  } catch (error) {
+    return tell(error, context)
+  }
+}
+
+function buildProgram(context: CommandContext): Command {
+  const { terminal } = context
+  const program = new Command('edge-image-agent')
+  // Settings come first: commands copy them from their parent when they are made.
+  program
+    .exitOverride()
+    .configureOutput({ writeOut: text => terminal.write(text), writeErr: text => terminal.note(text.trimEnd()) })
+    .showHelpAfterError('(--help shows what is possible)')
+    .description('Gets container images to this edge site: from plans over MQTT or HTTP into the local registry.')
+    .version(context.version)
+  addRun(program, context)
+  addPull(program, context)
+  const plan = program.command('plan').description('plans of the running agent')
+  addPlanSubmit(plan, context)
+  addPlanList(plan, context)
+  addPlanShow(plan, context)
+  addPlanWithdraw(plan, context)
+  addPlanRetry(plan, context)
+  addStatus(program, context)
+  addImages(program, context)
+  const config = program.command('config').description('the configuration')
+  addConfigCheck(config, context)
+  addConfigShow(config, context)
+  return program
+}
+
+/** What went wrong as lines on standard error, and the exit status. */
+function tell(error: unknown, { terminal }: CommandContext): ExitStatus {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2 // commander has told it already
+  if (error instanceof ConfigError) {
+    for (const line of error.message.split('\n')) terminal.note(printable(line))
+    return 2
+  }
+  if (!(error instanceof Error)) {
+    terminal.note(`error: ${printable(String(error))}`)
+    return 1
+  }
+  const coded = error instanceof ImageError ? `${error.code}: ` : ''
+  terminal.note(`error: ${coded}${printable(error.message)}`)
+  if (error instanceof CliError || error instanceof StateError || error instanceof ImageError) {
+    if (error.hint !== undefined) terminal.note(`hint: ${printable(error.hint)}`)
+  }
+  return error instanceof CliError ? error.exitStatus : 1
+}

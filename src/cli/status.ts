@@ -1,0 +1,52 @@
+/** `status`: how this edge is: broker, upstreams, storage, plans. */
+import type { Command } from 'commander'
+import type { AgentStatus } from '../http/api/shapes.ts'
+import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
+import type { CommandContext } from './context.ts'
+import { formatBytes, formatRelative, formatSeconds } from './format.ts'
+import { printable } from './terminal.ts'
+
+export function addStatus(parent: Command, context: CommandContext): void {
+  addApiOptions(parent.command('status'))
+    .description('show how this edge is: broker, upstreams, storage, plans')
+    .action(async (flags: ApiFlags) => {
+      const status = await withApi(context, flags, client => client.agentStatus())
+      if (flags.json) context.terminal.printJson(status)
+      else for (const line of describe(status, Date.now())) context.terminal.print(printable(line))
+    })
+}
+
+function describe(status: AgentStatus, now: number): string[] {
+  const { storage, registry, plans } = status
+  const free = storage.freeBytes === null ? '' : `, ${formatBytes(storage.freeBytes)} free`
+  const phases = Object.entries(plans).filter(([, count]) => count > 0)
+  return [
+    field('edge', `${status.edge}, version ${status.version}, up ${formatSeconds(status.uptimeSeconds)}`),
+    field('ready', status.ready ? 'yes' : 'no'),
+    ...status.problems.map(problem => field('', `problem: ${problem}`)),
+    ...status.degraded.map(problem => field('', `degraded: ${problem}`)),
+    field('broker', describeBroker(status, now)),
+    field('registry', `${registry.kind}, ${registry.address}`),
+    field('storage', `${formatBytes(storage.usedBytes)} used${free}`),
+    field('plans', phases.map(([phase, count]) => `${count} ${phase}`).join(', ') || 'none'),
+    ...status.upstreams.map((upstream, at) => field(at === 0 ? 'upstreams' : '', describeUpstream(upstream, now))),
+  ]
+}
+
+function field(name: string, value: string): string {
+  return `${name.padEnd(10)} ${value}`
+}
+
+function describeBroker({ broker, outboxMessages }: AgentStatus, now: number): string {
+  if (broker === null) return 'none configured'
+  const since = broker.since === null ? '' : ` since ${formatRelative(broker.since, now)}`
+  const waiting = outboxMessages > 0 ? `, ${outboxMessages} messages wait for it` : ''
+  const error = broker.connected || broker.lastError === null ? '' : `: ${broker.lastError}`
+  return `${broker.url}, ${broker.connected ? 'connected' : 'away'}${since}${error}${waiting}`
+}
+
+function describeUpstream(upstream: AgentStatus['upstreams'][number], now: number): string {
+  const error = upstream.lastError
+  const trouble = error === null ? '' : `; ${error.code} ${formatRelative(error.at, now)}: ${error.message}`
+  return `${upstream.host}, ${upstream.requests} requests, ${formatBytes(upstream.receivedBytes)} received${trouble}`
+}
