@@ -24,11 +24,13 @@ export interface HostOptions {
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** A body that can be sent again: opened anew for every try. */
-export interface RequestBody {
+/** Bytes in memory, or a stream that is opened anew for every try. */
+export type RequestBody = Uint8Array | StreamBody
+
+export interface StreamBody {
   /** Bytes. */
   readonly length: number
-  readonly open: () => AsyncIterable<Uint8Array> | Uint8Array
+  readonly open: () => AsyncIterable<Uint8Array>
 }
 
 /** One request on the wire. */
@@ -47,6 +49,8 @@ export interface ConnectionsOptions {
   readonly hosts: readonly HostOptions[]
   readonly userAgent: string
   readonly stallTimeoutMs: number
+  /** Told of every request that goes out, token requests and redirects too, with the host on whose behalf it goes. */
+  readonly onRequest?: (host: string) => void
 }
 
 type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
@@ -78,7 +82,7 @@ export class Connections {
     request.signal.throwIfAborted()
     try {
       const agent = await this.#agentFor(request.url, owner, request.about)
-      const response = await this.#exchange(request, agent)
+      const response = await this.#exchange(request, agent, owner)
       this.#remember(request.url.origin)
       return new Answer(response, { url: request.url, strayed, about: request.about, signal: request.signal })
     } catch (error) {
@@ -94,25 +98,29 @@ export class Connections {
     await Promise.allSettled(agents.map(agent => (agent.status === 'fulfilled' ? agent.value.destroy() : undefined)))
   }
 
-  async #exchange(request: WireRequest, agent: Agent): Promise<Dispatcher.ResponseData> {
-    const repeatable = request.method !== 'POST' && request.method !== 'PATCH' && this.#answered.has(request.url.origin)
+  async #exchange(request: WireRequest, agent: Agent, owner: HostOptions): Promise<Dispatcher.ResponseData> {
+    const repeatable = isRepeatable(request) && this.#answered.has(request.url.origin)
     try {
-      return await this.#once(request, agent)
+      return await this.#once(request, agent, owner)
     } catch (error) {
       if (!repeatable || request.signal.aborted || !isClosedConnection(error)) throw error
-      return await this.#once(request, agent)
+      return await this.#once(request, agent, owner)
     }
   }
 
-  #once({ method, url, headers, body, signal, answerTimeoutMs = 0 }: WireRequest, dispatcher: Agent) {
-    const content = body?.open()
+  #once(
+    { method, url, headers, body, signal, answerTimeoutMs = 0 }: WireRequest,
+    dispatcher: Agent,
+    owner: HostOptions,
+  ) {
+    this.#options.onRequest?.(owner.host)
     const sized = body === undefined ? {} : { 'content-length': String(body.length) }
     return sendRequest(url, {
       dispatcher,
       method,
       // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
       headers: { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized },
-      body: content === undefined || content instanceof Uint8Array ? (content ?? null) : Readable.from(content),
+      body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body.open()),
       signal,
       headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
       bodyTimeout: this.#options.stallTimeoutMs,
@@ -163,6 +171,11 @@ export class Connections {
     if (this.#answered.size >= 1000) this.#answered.clear()
     this.#answered.add(origin)
   }
+}
+
+/** A stream goes into an upload session, which may have taken part of it already. */
+function isRepeatable({ method, body }: WireRequest): boolean {
+  return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array)
 }
 
 async function readCa(caFile: string, url: URL, about: Doing): Promise<string[]> {

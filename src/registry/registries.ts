@@ -18,6 +18,8 @@ export interface RegistriesOptions {
   readonly logger: Logger
   /** Which side errors name. Default `upstream`; the external local registry is `local`. */
   readonly side?: Side
+  /** Told of every request that goes out, with the host on whose behalf it goes. */
+  readonly onRequest?: (host: string) => void
   /** Epoch milliseconds. */
   readonly now?: () => number
 }
