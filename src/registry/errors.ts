@@ -21,7 +21,6 @@ const errorBody = Compile(
       Type.Object({
         code: Type.Optional(Type.String()),
         message: Type.Optional(Type.Unknown()),
-        detail: Type.Unknown(),
       }),
       { minItems: 1 },
     ),

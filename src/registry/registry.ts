@@ -4,17 +4,23 @@ import type { Digest } from '../oci/digest.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import { type BlobBody, type FetchBlobOptions, fetchBlob, hasBlob } from './blobs.ts'
 import { fetchManifest, hasManifest, resolveManifest } from './manifests.ts'
+import { Pushes } from './pushes.ts'
+import { listReferrers } from './referrers.ts'
+import { listTags } from './tags.ts'
 import type { Transport } from './transport.ts'
+import type { OpenBlob } from './uploads.ts'
 
 /** Every method throws ImageError with `doing`, `side` and `host`, or the signal's reason; none waits and tries again by itself. */
 export class Registry {
   /** As in references: `registry.example:5000`, `docker.io`. */
   readonly host: string
   readonly #transport: Transport
+  readonly #pushes: Pushes
 
   constructor(host: string, transport: Transport) {
     this.host = host
     this.#transport = transport
+    this.#pushes = new Pushes(transport)
   }
 
   /** Asks whether it is there and lets us in. */
@@ -47,5 +53,34 @@ export class Registry {
 
   hasManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
     return hasManifest(this.#transport, repository, digest, signal)
+  }
+
+  /** What refers to a manifest: by the API, else by the tag schema. `[]` when nothing does. */
+  listReferrers(repository: string, digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[]> {
+    return listReferrers(this.#transport, repository, digest, signal)
+  }
+
+  listTags(repository: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+    return listTags(this.#transport, repository, signal)
+  }
+
+  /** Makes a blob of another repository part of this one; false if the registry won't, and it has to be uploaded. */
+  mountBlob(repository: string, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean> {
+    return this.#pushes.mountBlob(repository, digest, fromRepository, signal)
+  }
+
+  /** Sends a blob. `open` gives its bytes from an offset on, and may be called again. */
+  uploadBlob(repository: string, blob: Descriptor, open: OpenBlob, signal: AbortSignal): Promise<void> {
+    return this.#pushes.uploadBlob(repository, blob, open, signal)
+  }
+
+  /** Puts a manifest under a tag, or by its digest alone, and keeps the referrers tag where the registry doesn't keep referrers. */
+  putManifest(repository: string, manifest: RawManifest, tag: string | undefined, signal: AbortSignal): Promise<void> {
+    return this.#pushes.putManifest(repository, manifest, tag, signal)
+  }
+
+  /** Removes a tag; one that isn't there is fine. */
+  deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void> {
+    return this.#pushes.deleteTag(repository, tag, signal)
   }
 }

@@ -195,9 +195,8 @@ function tokenRequest(
   })
   if (service !== undefined) form.set('service', service)
   if (scopes.length > 0) form.set('scope', scopes.join(' '))
-  const content = Buffer.from(form.toString())
+  const body = Buffer.from(form.toString())
   const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
-  const body = { length: content.byteLength, open: () => content }
   return { request: { method: 'POST', url, headers, body, ...rest }, authorization: undefined }
 }
 

@@ -53,7 +53,7 @@ export class Transport {
    */
   async send(ask: Ask): Promise<Answer> {
     const about: Doing = { doing: ask.doing, side: this.#options.side }
-    const url = this.resolveUrl(ask.url)
+    const url = new URL(ask.url, this.#options.origin)
     const { method, headers = {}, body, signal, answerTimeoutMs } = ask
     const request: WireRequest = {
       ...{ method, url, headers, about, signal },
@@ -85,12 +85,13 @@ export class Transport {
   }
 
   /**
-   * An address that the registry named, relative or whole. A registry behind a proxy that ends TLS often names itself by http:
-   * that is taken as its own origin.
+   * An address that the registry named in its answer to a request for `from`; undefined for one that isn't http. A registry
+   * behind a proxy that ends TLS often names itself by http: that is taken as its own origin.
    */
-  resolveUrl(location: string): URL {
+  resolveUrl(location: string, from = '/'): URL | undefined {
     const base = new URL(this.#options.origin)
-    const url = new URL(location, base)
+    const url = URL.parse(location, new URL(from, base).href)
+    if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) return undefined
     if (url.protocol === 'http:' && base.protocol === 'https:' && url.hostname === base.hostname) {
       url.protocol = base.protocol
       url.port = base.port
