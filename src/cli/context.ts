@@ -31,6 +31,7 @@ export interface PullRequest {
 
 export interface PullOptions {
   readonly logger: Logger
+  readonly version: string
   readonly signal: AbortSignal
   onStatus(status: PlanStatus): void
   onProgress(progress: PlanProgress): void

@@ -41,6 +41,7 @@ async function pull(context: CommandContext, references: readonly string[], flag
   try {
     const status = await pullImages(config, request, {
       logger,
+      version: context.version,
       signal: interrupt.signal,
       onStatus: one => view?.status(one),
       onProgress: one => view?.progress(one),

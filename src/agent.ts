@@ -1,0 +1,181 @@
+/**
+ * The composition root: builds every part, starts them in order, stops them in reverse. The only place, beside the commands, that
+ * sees the configuration; each room gets plain options.
+ */
+import type { Logger } from 'pino'
+import { Engine } from './agent/engine.ts'
+import { takeInventory } from './agent/inventory.ts'
+import { formatListen } from './config/forms.ts'
+import type { Config } from './config.ts'
+import type { AgentFacts } from './http/api/facts.ts'
+import { ApiServer } from './http/api/server.ts'
+import type { Readiness, StorageState } from './http/api/shapes.ts'
+import { MqttLink } from './mqtt/link.ts'
+import { formatPlatform } from './oci/platform.ts'
+import { Outbox } from './plans/outbox.ts'
+import { Plans } from './plans/plans.ts'
+
+export { pullImages } from './agent/pull.ts'
+
+export interface AgentOptions {
+  readonly logger: Logger
+  readonly version: string
+}
+
+/** An agent with the given configuration; nothing is opened before its start. */
+export function createAgent(config: Config, options: AgentOptions): Agent {
+  return new Agent(config, options)
+}
+
+/** Something that was started, and how it is stopped. */
+interface Started {
+  readonly name: string
+  stop(): Promise<void>
+}
+
+export class Agent {
+  readonly #config: Config
+  readonly #options: AgentOptions
+  readonly #started: Started[] = []
+
+  constructor(config: Config, options: AgentOptions) {
+    this.#config = config
+    this.#options = options
+  }
+
+  /**
+   * Opens state and content, lets nodes pull, takes up the plans, then listens to MECM. Does not wait for a broker or an upstream.
+   * @throws StateError, ListenError: what an operator has to put right first. Stop it then, too.
+   */
+  async start(): Promise<void> {
+    const engine = await Engine.open(this.#config, this.#options)
+    this.#started.push({ name: 'engine', stop: () => engine.close() })
+    const { plans, outbox } = this.#createPlans(engine)
+    const link = this.#createLink(engine, plans, outbox)
+    const api = this.#createApi(engine, plans, outbox, link)
+
+    await engine.side.serve()
+    plans.start()
+    this.#started.push({ name: 'plans', stop: () => plans.stop() })
+    await api.start()
+    this.#started.push({ name: 'api', stop: () => api.stop() })
+    if (link) {
+      await link.start()
+      this.#started.push({ name: 'mqtt', stop: () => link.stop() })
+    }
+    this.#options.logger.info({ stateDir: this.#config.agent.stateDir }, 'ready')
+  }
+
+  /** Stops what was started, in reverse, each though another failed. What has arrived is kept for the next start. */
+  async stop(): Promise<void> {
+    for (let part = this.#started.pop(); part !== undefined; part = this.#started.pop()) {
+      try {
+        await part.stop()
+      } catch (error) {
+        this.#options.logger.error({ err: error, part: part.name }, 'a part did not stop as it should')
+      }
+    }
+  }
+
+  #createPlans(engine: Engine): { plans: Plans; outbox: Outbox } {
+    const { agent, mqtt } = this.#config
+    const plans = new Plans({
+      state: engine.state,
+      engine: engine.transfer,
+      edge: agent,
+      report: mqtt !== undefined,
+      logger: this.#options.logger,
+    })
+    return { plans, outbox: new Outbox({ state: engine.state }) }
+  }
+
+  #createLink(engine: Engine, plans: Plans, outbox: Outbox): MqttLink | undefined {
+    const { agent, mqtt } = this.#config
+    if (!mqtt) return undefined
+    const { sessionExpiryMs, ...broker } = mqtt
+    return new MqttLink({
+      ...broker,
+      edge: agent.id,
+      groups: agent.groups,
+      sessionExpirySeconds: Math.ceil(sessionExpiryMs / 1000),
+      plans,
+      outbox,
+      stateDocument: this.#stateDocument(engine, plans),
+      freshState: engine.state.fresh,
+      logger: this.#options.logger,
+    })
+  }
+
+  #createApi(engine: Engine, plans: Plans, outbox: Outbox, link: MqttLink | undefined): ApiServer {
+    const { side, ledger } = engine
+    const facts: AgentFacts = {
+      edge: this.#config.agent.id,
+      version: this.#options.version,
+      readiness: signal => readiness(engine, link, signal),
+      images: async () => side.images(plans.list()),
+      broker: () => link?.status,
+      registry: () => side.facts,
+      upstreams: () => ledger.list(),
+      storage: () => side.storage(),
+      outboxMessages: () => (link ? outbox.size : 0),
+      blobsFetched: () => ledger.blobsFetched,
+      traffic: () => side.traffic,
+    }
+    return new ApiServer({
+      listen: formatListen(this.#config.api.listen),
+      facts,
+      plans,
+      logger: this.#options.logger,
+    })
+  }
+
+  /** What `state` says beside being online. Figures are rounded, since an idle edge should have nothing new to say. */
+  #stateDocument(engine: Engine, plans: Plans): () => object {
+    const { side } = engine
+    const { agent } = this.#config
+    let storage: StorageState | undefined
+    const refresh = () => {
+      side.storage().then(
+        now => {
+          storage = now
+        },
+        error => this.#options.logger.warn({ err: error }, 'the storage figures can not be read'),
+      )
+    }
+    refresh()
+    return () => {
+      refresh()
+      return {
+        version: this.#options.version,
+        platforms: agent.platforms.map(formatPlatform),
+        groups: agent.groups,
+        registry: side.facts,
+        storage: storage && {
+          usedBytes: roundDown(storage.usedBytes),
+          freeBytes: storage.freeBytes === null ? null : roundDown(storage.freeBytes),
+        },
+        inventory: takeInventory(side.images(plans.list())),
+      }
+    }
+  }
+}
+
+const stateStepBytes = 256 * 1024 * 1024
+
+function roundDown(bytes: number): number {
+  return Math.floor(bytes / stateStepBytes) * stateStepBytes
+}
+
+async function readiness(engine: Engine, link: MqttLink | undefined, signal: AbortSignal): Promise<Readiness> {
+  const problems: string[] = []
+  try {
+    engine.state.db.prepare('SELECT 1').get()
+    await engine.side.check(signal)
+  } catch (error) {
+    problems.push(
+      `the local registry or the state folder does not answer: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+  const away = link !== undefined && !link.status.connected
+  return { problems, degraded: away ? [`the broker is away: ${link.status.lastError ?? 'not connected yet'}`] : [] }
+}

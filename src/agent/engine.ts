@@ -1,0 +1,75 @@
+/** The engine on the configured local registry: what the daemon and `pull` have in common. */
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import { Registries } from '../registry/registries.ts'
+import { openState, type State } from '../state/database.ts'
+import { ReferrerAnswers } from '../state/referrer-answers.ts'
+import { Transfer } from '../transfer/transfer.ts'
+import { UpstreamLedger } from '../transfer/upstream-ledger.ts'
+import { createLocalSide, type LocalSide } from './local-side.ts'
+
+export interface EngineOptions {
+  readonly logger: Logger
+  readonly version: string
+}
+
+/** State, local registry, upstreams and the transfer between them, open. */
+export class Engine {
+  readonly state: State
+  readonly side: LocalSide
+  readonly transfer: Transfer
+  readonly ledger: UpstreamLedger
+  readonly #registries: Registries
+
+  private constructor(config: Config, state: State, { logger, version }: EngineOptions) {
+    const userAgent = `edge-image-agent/${version}`
+    this.state = state
+    this.ledger = new UpstreamLedger()
+    this.side = createLocalSide(config, { state, logger, userAgent })
+    this.#registries = new Registries({
+      hosts: config.upstreams,
+      dockerConfig: config.dockerConfig,
+      userAgent,
+      stallTimeoutMs: config.transfer.stallTimeoutMs,
+      onRequest: host => this.ledger.requested(host),
+      logger,
+    })
+    this.transfer = new Transfer({
+      local: this.side.local,
+      registries: this.#registries,
+      mirrors: new Map(config.upstreams.map(upstream => [upstream.host, upstream.mirrors])),
+      referrers: new ReferrerAnswers(state.db),
+      ledger: this.ledger,
+      concurrency: config.transfer.concurrency,
+      sparseIndexes: config.registry.kind === 'external' ? config.registry.sparseIndexes : 'fail',
+      logger,
+    })
+  }
+
+  /**
+   * Opens the state folder and the content.
+   * @throws StateError when the folder is held by another process, can't be written, or its database is newer or damaged.
+   */
+  static async open(config: Config, options: EngineOptions): Promise<Engine> {
+    const state = openState(config.agent.stateDir, options)
+    try {
+      const engine = new Engine(config, state, options)
+      await engine.side.start()
+      return engine
+    } catch (error) {
+      state.close()
+      throw error
+    }
+  }
+
+  /** Waits until no transfer holds a file, then closes everything. Callers have aborted what they started. */
+  async close(): Promise<void> {
+    try {
+      await this.#registries.close()
+      await this.transfer.stop()
+      await this.side.stop()
+    } finally {
+      this.state.close()
+    }
+  }
+}

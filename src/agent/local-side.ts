@@ -1,0 +1,188 @@
+/**
+ * The local registry with everything around it: the embedded one with its store and its port, or an external one with its staging folder.
+ * What the rest of the agent asks of either stands in {@link LocalSide}. Built by agent.ts and by pull.ts.
+ */
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { formatListen } from '../config/forms.ts'
+import type { Config, EmbeddedRegistryConfig, ExternalRegistryConfig } from '../config.ts'
+import type { HeldImage, LocalRegistryState, StorageState } from '../http/api/shapes.ts'
+import { RegistryServer } from '../http/registry/server.ts'
+import type { Traffic } from '../http/registry/traffic.ts'
+import { parseTarget } from '../oci/reference.ts'
+import type { PlanStatus } from '../plans/status.ts'
+import { Registries } from '../registry/registries.ts'
+import type { State } from '../state/database.ts'
+import { Ingests } from '../state/ingests.ts'
+import { Placements } from '../state/placements.ts'
+import { TagJournal } from '../state/tag-journal.ts'
+import { ContentStore } from '../store/content.ts'
+import { Store } from '../store/store.ts'
+import type { LocalRegistry } from '../transfer/local.ts'
+import { EmbeddedRegistry } from '../transfer/local-embedded.ts'
+import { ExternalRegistry } from '../transfer/local-external.ts'
+
+export interface LocalSide {
+  readonly local: LocalRegistry
+  readonly facts: LocalRegistryState
+  /** What nodes took; undefined beside an external registry, which keeps that to itself. */
+  readonly traffic: Traffic | undefined
+  /** Opens the content. */
+  start(): Promise<void>
+  /** Lets nodes pull, where that is ours to do. */
+  serve(): Promise<void>
+  stop(): Promise<void>
+  /** @throws when the registry does not answer. */
+  check(signal: AbortSignal): Promise<void>
+  /** What is held, by tag. `statuses` are the plans', for a registry whose content is not ours to list. */
+  images(statuses: readonly PlanStatus[]): readonly HeldImage[]
+  storage(): Promise<StorageState>
+}
+
+export interface LocalSideParts {
+  readonly state: State
+  readonly logger: Logger
+  readonly userAgent: string
+}
+
+/** The side that the configuration names; nothing is opened yet. */
+export function createLocalSide(config: Config, parts: LocalSideParts): LocalSide {
+  return config.registry.kind === 'embedded'
+    ? new EmbeddedSide(config.registry, parts)
+    : new ExternalSide(config.registry, config, parts)
+}
+
+class EmbeddedSide implements LocalSide {
+  readonly local: LocalRegistry
+  readonly #config: EmbeddedRegistryConfig
+  readonly #store: Store
+  readonly #server: RegistryServer
+
+  constructor(config: EmbeddedRegistryConfig, { state, logger }: LocalSideParts) {
+    const { listen, tls, storageDir } = config
+    this.#config = config
+    this.#store = new Store({ root: storageDir, state, logger })
+    this.#server = new RegistryServer({
+      store: this.#store,
+      listen: formatListen(listen),
+      ...(tls === undefined ? {} : { tls }),
+      logger,
+    })
+    this.local = new EmbeddedRegistry(this.#store)
+  }
+
+  get facts(): LocalRegistryState {
+    return { kind: 'embedded', address: this.#config.advertise ?? this.#server.address }
+  }
+
+  get traffic(): Traffic {
+    return this.#server.traffic
+  }
+
+  async start(): Promise<void> {
+    await this.#store.start()
+  }
+
+  async serve(): Promise<void> {
+    await this.#server.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.stop()
+    await this.#store.stop()
+  }
+
+  async check(): Promise<void> {
+    await this.#store.content.freeBytes()
+  }
+
+  images(): readonly HeldImage[] {
+    return this.#store.images().map(({ repository, tag, descriptor, size, source, updatedAt }) => ({
+      ...{ repository, tag, size, source },
+      digest: descriptor.digest,
+      mediaType: descriptor.mediaType,
+      updatedAt: new Date(updatedAt).toISOString(),
+    }))
+  }
+
+  async storage(): Promise<StorageState> {
+    const { content } = this.#store
+    return { usedBytes: await content.usedBytes(), freeBytes: await content.freeBytes() }
+  }
+}
+
+class ExternalSide implements LocalSide {
+  readonly local: ExternalRegistry
+  readonly traffic = undefined
+  readonly facts: LocalRegistryState
+  readonly #registries: Registries
+  readonly #host: string
+  readonly #staging: ContentStore
+  readonly #logger: Logger
+
+  constructor(external: ExternalRegistryConfig, config: Config, { state, logger, userAgent }: LocalSideParts) {
+    this.#host = external.host
+    this.#logger = logger
+    this.#registries = new Registries({
+      hosts: [external],
+      userAgent,
+      stallTimeoutMs: config.transfer.stallTimeoutMs,
+      logger,
+      side: 'local',
+    })
+    this.#staging = new ContentStore({
+      root: join(config.agent.stateDir, 'staging'),
+      ingests: new Ingests(state.db),
+      logger,
+    })
+    this.local = new ExternalRegistry({
+      registry: this.#registries.get(external.host),
+      staging: this.#staging,
+      placements: new Placements(state.db),
+      journal: new TagJournal(state.db),
+      logger,
+    })
+    this.facts = { kind: 'external', address: `${external.plainHttp ? 'http' : 'https'}://${external.host}` }
+  }
+
+  async start(): Promise<void> {
+    await this.#staging.start()
+  }
+
+  /** The registry serves by itself; what a crash left half done in it is completed as soon as it answers. */
+  async serve(): Promise<void> {
+    await this.local.recover(AbortSignal.timeout(10_000)).catch(error => {
+      this.#logger.warn(
+        { err: error },
+        'the local registry does not answer; unfinished tag changes are completed later',
+      )
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#registries.close()
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.#registries.get(this.#host).ping(signal)
+  }
+
+  /** What plans have put there; the registry may hold more that is not this agent's business. */
+  images(statuses: readonly PlanStatus[]): readonly HeldImage[] {
+    return statuses.flatMap(heldImages)
+  }
+
+  async storage(): Promise<StorageState> {
+    return { usedBytes: await this.#staging.usedBytes(), freeBytes: await this.#staging.freeBytes() }
+  }
+}
+
+/** A Ready plan's image as the list of images shows it. */
+function heldImages(status: PlanStatus): HeldImage[] {
+  if (status.phase !== 'Ready') return []
+  return status.images.flatMap(({ target, digest, bytesTotal }) => {
+    const { repository, tag } = parseTarget(target.replace(/@.*$/, ''))
+    const facts = { size: bytesTotal, source: `plan ${status.plan}`, updatedAt: status.at }
+    return digest === null ? [] : [{ repository, tag: tag ?? null, digest, mediaType: null, ...facts }]
+  })
+}
