@@ -23,6 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupt.abort())
   await using cleanup = new AsyncDisposableStack()
   let site: Site | undefined
+  terminal.print('edge-image-agent: starting an upstream registry, an MQTT broker and the agent …')
   try {
     site = await startSite(cleanup, interrupt.signal)
     const rows = await new Story(site, terminal, interrupt.signal).tell()
@@ -77,8 +78,9 @@ function printSummary(rows: readonly Row[]): void {
 
 /** Tells what can be tried now, and waits for Ctrl-C. */
 async function keep(site: Site, signal: AbortSignal): Promise<void> {
-  const { broker, upstream, registry, api, mecm, agent } = site
-  const port = new URL(broker.url).port
+  const { broker, upstream, mecm, agent } = site
+  const { port } = broker
+  const { registry, api } = agent
   const commands = [
     ['what the edge holds', `npm start -s -- images --api ${api}`],
     ['its plans', `npm start -s -- plan list --api ${api}`],

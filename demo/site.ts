@@ -2,11 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '../test/fixtures/programs.ts'
-import { AgentProcess } from './agent-process.ts'
+import { startAedes, type TestBroker } from '../test/fixtures/aedes-broker.ts'
+import { AgentProcess } from '../test/fixtures/agent-process.ts'
+import { Mecm } from '../test/fixtures/mecm.ts'
 import { sitePlatform } from './applications.ts'
-import { Broker } from './broker.ts'
-import { Mecm } from './mecm.ts'
 import { Upstream } from './upstream.ts'
 
 /** Bytes per second of the upstream: what a good line brings, and slow enough to watch. */
@@ -15,13 +14,9 @@ export const edge = 'demo-edge'
 
 export interface Site {
   readonly upstream: Upstream
-  readonly broker: Broker
+  readonly broker: TestBroker
   readonly mecm: Mecm
   readonly agent: AgentProcess
-  /** `127.0.0.1:port` of the local registry, where nodes would pull. */
-  readonly registry: string
-  /** `http://127.0.0.1:port` of the agent's own HTTP server. */
-  readonly api: string
 }
 
 /** Starts everything and registers with `cleanup` how to undo it, step by step. */
@@ -33,26 +28,20 @@ export async function startSite(cleanup: AsyncDisposableStack, signal: AbortSign
   await upstream.start()
   cleanup.defer(() => upstream.stop())
 
-  const broker = new Broker()
-  await broker.start()
-  cleanup.defer(() => broker.stop())
+  const broker = await startAedes()
+  cleanup.defer(() => broker.close())
 
   const mecm = await Mecm.connect(broker.url, edge)
   cleanup.defer(() => mecm.close())
 
-  const registry = `127.0.0.1:${await freePort()}`
-  const listen = `127.0.0.1:${await freePort()}`
-  const api = `http://${listen}`
-  const config = {
-    agent: { id: edge, platforms: [sitePlatform], stateDir: join(dir, 'state') },
-    registry: { embedded: { listen: registry } },
-    upstreams: [{ host: upstream.host, plainHttp: true }],
-    mqtt: { url: broker.url },
-    api: { listen },
-  }
-  const agent = new AgentProcess({ dir, config, api })
+  const agent = await AgentProcess.prepare({
+    dir,
+    edge,
+    platform: sitePlatform,
+    upstreams: [upstream.host],
+    mqtt: broker.url,
+  })
   cleanup.defer(() => agent.stop())
-  const online = mecm.edgeOnline(signal)
-  await Promise.all([agent.start(signal), online])
-  return { upstream, broker, mecm, agent, registry, api }
+  await Promise.all([agent.start(signal), mecm.edgeOnline(signal)])
+  return { upstream, broker, mecm, agent }
 }

@@ -47,7 +47,7 @@ export class Story {
   }
 
   #introduce(): void {
-    const { upstream, broker, registry } = this.#site
+    const { upstream, broker, agent } = this.#site
     const { web, till, scanner } = this.#applications
     for (const application of [web, till, scanner]) upstream.push(application)
     this.#title('What is running')
@@ -55,7 +55,7 @@ export class Story {
     this.#facts([
       ['upstream registry', `http://${upstream.host}`, `shop/web, shop/till, shop/scanner; sends at most ${rate}`],
       ['MQTT broker', broker.url, ''],
-      ['the agent', `http://${registry}`, `edge ${edge}; nodes (${sitePlatform}) would pull from this address`],
+      ['the agent', `http://${agent.registry}`, `edge ${edge}; nodes (${sitePlatform}) would pull from this address`],
     ])
   }
 
@@ -120,7 +120,7 @@ export class Story {
     const { repository, sample } = this.#applications.nextWeb
     const { digest } = sample.root.descriptor
     this.#title('Reading web 2.1.0 back from the local registry, by digest')
-    const { blobs, bytes } = await readBack(`http://${this.#site.registry}`, repository, digest)
+    const { blobs, bytes } = await readBack(`http://${this.#site.agent.registry}`, repository, digest)
     this.#expect('blobs', blobs, sample.blobs.size)
     this.#good(
       `${repository}@${shortDigest(digest)}: manifest and ${blobs} blobs, ${formatBytes(bytes)}, every byte verified`,
