@@ -22,6 +22,8 @@ export interface StatusPublisherOptions {
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions
   readonly #window: number
+  /** The window, or 1 after a refusal: one status tries whether the broker has changed its mind, so that none overtakes it. */
+  #room: number
   readonly #backoff: Backoff
   readonly #inFlight = new Set<number>()
   #drained = Promise.withResolvers<void>()
@@ -32,6 +34,7 @@ export class StatusPublisher {
   constructor(options: StatusPublisherOptions) {
     this.#options = options
     this.#window = Math.max(1, Math.min(options.window, options.connection.receiveMaximum))
+    this.#room = this.#window
     this.#backoff = new Backoff(options.retry)
   }
 
@@ -71,9 +74,8 @@ export class StatusPublisher {
 
   #pump(): void {
     try {
-      const waiting = this.#options.outbox.next(this.#window)
-      for (const status of waiting) {
-        if (this.#inFlight.size >= this.#window) break
+      for (const status of this.#options.outbox.next(this.#room)) {
+        if (this.#inFlight.size >= this.#room) break
         if (!this.#inFlight.has(status.seq)) void this.#send(status)
       }
     } catch (error) {
@@ -89,6 +91,7 @@ export class StatusPublisher {
       await connection.publish({ topic: topicOf(topic), payload, retain })
       outbox.acknowledged(seq)
       this.#backoff.reset()
+      if (!this.#retry) this.#room = this.#window
       onProblem(undefined)
     } catch (error) {
       this.#hold(toLinkError(error, 'the outbox'))
@@ -103,6 +106,7 @@ export class StatusPublisher {
     if (!this.#running || this.#retry) return
     this.#drained.resolve()
     this.#options.onProblem(problem)
+    this.#room = 1
     this.#retry = setTimeout(() => {
       this.#retry = undefined
       this.wake()

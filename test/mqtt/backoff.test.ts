@@ -23,10 +23,7 @@ t.test('five hundred sites do not return together', async t => {
     for (let i = 0; i < 6; i += 1) backoff.next()
     return Math.floor(backoff.next() / 1000)
   })
-  const busiest = Math.max(
-    ...Map.groupBy(first, second => second)
-      .values()
-      .map(sites => sites.length),
-  )
+  const seconds = Map.groupBy(first, second => second)
+  const busiest = Math.max(...[...seconds.values()].map(sites => sites.length))
   t.ok(busiest < 40, `${busiest} in one second`)
 })
