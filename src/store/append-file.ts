@@ -2,7 +2,18 @@
  * Appends to a file as fast as its bytes come: small chunks are gathered in one buffer while the other is being written, every so
  * many bytes the file is synced, and only then the caller is told how far it is safe. Used by ingest.ts.
  */
-import type { FileHandle } from 'node:fs/promises'
+
+/** What is needed of the file: a FileHandle's methods. */
+export interface AppendTarget {
+  write(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>
+  datasync(): Promise<void>
+  close(): Promise<void>
+}
 
 export interface AppendFileOptions {
   /** Bytes of one of the two buffers; less for a file that stays smaller. */
@@ -23,7 +34,7 @@ export interface AppendFileOptions {
 const gatherMs = 5
 
 export class AppendFile {
-  readonly #file: FileHandle
+  readonly #file: AppendTarget
   readonly #options: AppendFileOptions
   #filling: Buffer
   #filled = 0
@@ -40,7 +51,7 @@ export class AppendFile {
   #syncedAt = performance.now()
 
   /** `position` is where the file ends; `synced` how much of it is on the disk itself. */
-  constructor(file: FileHandle, at: { position: number; synced: number }, options: AppendFileOptions) {
+  constructor(file: AppendTarget, at: { position: number; synced: number }, options: AppendFileOptions) {
     this.#file = file
     this.#position = at.position
     this.#synced = at.synced

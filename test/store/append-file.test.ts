@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { AppendFile, type AppendTarget } from '../../src/store/append-file.ts'
+import { seededBytes } from '../fixtures/layers.ts'
+
+/** A file in memory that notes what is done to it, and fails when told to. */
+class ScriptedFile implements AppendTarget {
+  content: Buffer = Buffer.alloc(0)
+  readonly log: string[] = []
+  room = Number.POSITIVE_INFINITY
+  syncFault: Error | undefined
+  atOnce = 0
+  mostAtOnce = 0
+
+  async write(buffer: Uint8Array, offset: number, length: number, position: number) {
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce)
+    await new Promise(resolve => setImmediate(resolve))
+    this.atOnce--
+    // As a disk does: what still fits is written, the next byte is refused.
+    const fits = Math.min(length, this.room - position)
+    if (fits <= 0) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    const grown = Buffer.alloc(Math.max(this.content.byteLength, position + fits))
+    this.content.copy(grown)
+    grown.set(buffer.subarray(offset, offset + fits), position)
+    this.content = grown
+    this.log.push('write')
+    return { bytesWritten: fits }
+  }
+
+  async datasync() {
+    if (this.syncFault) throw this.syncFault
+    this.log.push(`sync ${this.content.byteLength}`)
+  }
+
+  async close() {
+    this.log.push('close')
+  }
+}
+
+function openAppend(file: ScriptedFile, at = { position: 0, synced: 0 }) {
+  const hash = createHash('sha256')
+  const append = new AppendFile(file, at, {
+    bufferBytes: 1000,
+    syncBytes: 4000,
+    syncMs: 60_000,
+    taken: bytes => hash.update(bytes),
+    synced: offset => file.log.push(`record ${offset}`),
+  })
+  return { append, hash }
+}
+
+t.test('small chunks are gathered, in order, one write at a time, and hashed once', async t => {
+  const file = new ScriptedFile()
+  const { append, hash } = openAppend(file)
+  const content = seededBytes('small', 7300)
+  const chunk = Buffer.alloc(73)
+  for (let at = 0; at < content.byteLength; at += 73) {
+    content.copy(chunk, 0, at, at + 73)
+    await append.append(chunk)
+    chunk.fill(0xff) // the memory is the caller's again
+  }
+  t.equal(append.end, 7300)
+  await append.flush()
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(content).digest('hex'))
+  t.equal(file.mostAtOnce, 1, 'the file never has holes: its length says what is there')
+  t.ok(file.log.filter(entry => entry === 'write').length <= 20)
+})
+
+t.test('a chunk larger than the buffers goes through them', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  const content = seededBytes('large', 12_345)
+  await append.append(content)
+  await append.flush()
+  t.ok(file.content.equals(content))
+})
+
+t.test('an offset is recorded only after the sync that covers it', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  await append.append(seededBytes('ordered', 9000))
+  await append.flush()
+  const marks = file.log.filter(entry => entry !== 'write')
+  t.same(marks, ['sync 4000', 'record 4000', 'sync 8000', 'record 8000', 'sync 9000', 'record 9000'])
+})
+
+t.test('a sync that failed is never taken back by one that works', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  file.syncFault = new Error('the disk lost pages')
+  await append.append(seededBytes('lost', 2000))
+  await t.rejects(append.flush(), file.syncFault)
+  const fault = file.syncFault
+  file.syncFault = undefined
+  await t.rejects(append.flush(), fault)
+  t.notOk(file.log.some(entry => entry.startsWith('record')))
+})
+
+t.test('on a full disk it keeps what is not written, and goes on when there is room', async t => {
+  const file = new ScriptedFile()
+  const { append, hash } = openAppend(file)
+  file.room = 2500
+  const content = seededBytes('full', 6000)
+  await t.rejects(append.append(content), { code: 'ENOSPC' })
+  t.equal(append.written, 2500)
+  await t.rejects(append.append(content.subarray(append.end)), { code: 'ENOSPC' })
+  file.room = Number.POSITIVE_INFINITY
+  await append.append(content.subarray(append.end))
+  await append.flush()
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(file.content).digest('hex'))
+})
+
+t.test('it goes on where an earlier one stopped', async t => {
+  const file = new ScriptedFile()
+  file.content = seededBytes('before', 500)
+  const { append } = openAppend(file, { position: 500, synced: 300 })
+  await append.append(Buffer.from('after'))
+  await append.flush()
+  t.equal(file.content.subarray(500).toString(), 'after')
+  t.ok(file.log.includes('record 505'))
+  await append.close()
+  t.equal(file.log.at(-1), 'close')
+})
