@@ -42,6 +42,6 @@ export async function startSite(cleanup: AsyncDisposableStack, signal: AbortSign
     mqtt: broker.url,
   })
   cleanup.defer(() => agent.stop())
-  await Promise.all([agent.start(signal), mecm.edgeOnline(signal)])
+  await Promise.all([agent.start(signal), mecm.edgeOnline({ signal })])
   return { upstream, broker, mecm, agent }
 }

@@ -4,9 +4,10 @@ import { createProgressView } from '../src/cli/progress.ts'
 import type { Terminal } from '../src/cli/terminal.ts'
 import { shortDigest } from '../src/oci/digest.ts'
 import type { PlanStatus } from '../src/plans/status.ts'
+import type { PlanToSend } from '../test/fixtures/mecm.ts'
+import { readImage } from '../test/fixtures/read-back.ts'
 import { type Application, blobsFor, makeApplications, sitePlatform } from './applications.ts'
 import { DemoFailure } from './demo-failure.ts'
-import { readBack } from './read-back.ts'
 import { edge, pace, type Site } from './site.ts'
 import type { Crossed } from './upstream.ts'
 
@@ -20,8 +21,6 @@ export interface Row {
   readonly requests: number
   readonly seconds: number
 }
-
-type Images = readonly { readonly source: string; readonly digest?: string; readonly target?: string }[]
 
 export class Story {
   readonly #site: Site
@@ -111,7 +110,7 @@ export class Story {
     this.#expectReady(status)
     this.#expect('requests to upstream', crossed.requests, 0)
     this.#good('ready without a single request to upstream')
-    const withdrawn = await this.#site.mecm.withdraw('trial', this.#signal)
+    const withdrawn = await this.#site.mecm.withdraw('trial', { signal: this.#signal })
     this.#expect('phase', withdrawn.phase, 'Withdrawn')
     this.#good('an empty message on its topic withdrew it; plan "shop" still holds its images')
   }
@@ -120,7 +119,7 @@ export class Story {
     const { repository, sample } = this.#applications.nextWeb
     const { digest } = sample.root.descriptor
     this.#title('Reading web 2.1.0 back from the local registry, by digest')
-    const { blobs, bytes } = await readBack(`http://${this.#site.agent.registry}`, repository, digest)
+    const { blobs, bytes } = await readImage(this.#site.agent.registry, repository, digest)
     this.#expect('blobs', blobs, sample.blobs.size)
     this.#good(
       `${repository}@${shortDigest(digest)}: manifest and ${blobs} blobs, ${formatBytes(bytes)}, every byte verified`,
@@ -128,9 +127,13 @@ export class Story {
   }
 
   /** Publishes a plan, shows its progress, and measures what it cost. */
-  async #run(name: string, revision: number, images: Images): Promise<{ status: PlanStatus; crossed: Crossed }> {
+  async #run(
+    name: string,
+    revision: number,
+    images: PlanToSend['spec']['images'],
+  ): Promise<{ status: PlanStatus; crossed: Crossed }> {
     const { mecm, upstream } = this.#site
-    const plan = {
+    const plan: PlanToSend = {
       apiVersion: 'image.mecm/v1',
       kind: 'DistributionPlan',
       metadata: { name, revision, issuedAt: new Date().toISOString() },
@@ -138,7 +141,7 @@ export class Story {
     }
     const before = upstream.crossed
     const started = performance.now()
-    const status = await this.#watch(name, () => mecm.run(plan, this.#signal))
+    const status = await this.#watch(name, () => mecm.run(plan, { signal: this.#signal }))
     const seconds = (performance.now() - started) / 1000
     const after = upstream.crossed
     const crossed = {
