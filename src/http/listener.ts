@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import https from 'node:https'
 import { isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import type { FastifyInstance, FastifyServerFactory } from 'fastify'
 
 /** PEM files of a server's certificate (with its chain) and key. */
@@ -68,7 +69,7 @@ export async function readTls(
 ): Promise<{ cert: Buffer; key: Buffer }> {
   try {
     const [cert, key] = await Promise.all([readFile(files.certFile), readFile(files.keyFile)])
-    https.createServer({ cert, key }) // says now, not at the first connection, that the two don't fit
+    createSecureContext({ cert, key }) // throws where the two don't fit or are no PEM
     return { cert, key }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)

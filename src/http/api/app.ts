@@ -10,9 +10,10 @@ import type { Logger } from 'pino'
 import { Type } from 'typebox'
 import { maxPlanBytes } from '../../plans/schema.ts'
 import { ApiError, answerErrors, sendFrameworkError } from './api-error.ts'
+import { addEdgeRoutes } from './edge-routes.ts'
 import { EventStreams } from './event-streams.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
-import { addHealthRoutes, addStatusRoutes } from './health.ts'
+import { addHealthRoutes } from './health.ts'
 import { createMetrics } from './metrics.ts'
 import { refuseForeignPages } from './origin.ts'
 import { addPlanRoutes } from './plan-routes.ts'
@@ -39,11 +40,10 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   if (options.loopback) refuseForeignPages(app)
   answerErrors(app, logger)
   await describe(app, facts.version)
-  const context = { facts, plans, now, startedAt: now() }
-  addHealthRoutes(app, context)
+  addHealthRoutes(app, facts)
   addMetricsRoute(app, options)
   addPlanRoutes(app, plans)
-  addStatusRoutes(app, context)
+  addEdgeRoutes(app, { facts, plans, now, startedAt: now() })
   addEventsRoute(app, new EventStreams({ events: plans.events, logger }))
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))
   return app
@@ -101,6 +101,7 @@ function addEventsRoute(app: ApiInstance, streams: EventStreams): void {
   app.get(
     '/v1/events',
     {
+      exposeHeadRoute: false, // it would never end
       schema: {
         tags: ['plans'],
         summary: 'Statuses and progress as they happen, as server-sent events: `status` and `progress`',

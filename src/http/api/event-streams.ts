@@ -70,10 +70,11 @@ export class EventStreams {
   #send(event: string): void {
     for (const client of this.#clients) {
       client.write(event)
-      if (client.writableLength <= this.#options.maxWaitingBytes) continue
+      const waitingBytes = client.writableLength
+      if (waitingBytes <= this.#options.maxWaitingBytes) continue
       this.#clients.delete(client)
       client.destroy()
-      this.#options.logger.warn({ waitingBytes: client.writableLength }, 'a client of /v1/events was too slow: dropped')
+      this.#options.logger.warn({ waitingBytes }, 'a client of /v1/events was too slow: dropped')
     }
   }
 }

@@ -1,7 +1,7 @@
 /** The agent's figures for Prometheus. Read from their owners when they are scraped, so that nothing is counted twice. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { countPhases } from './edge-routes.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
-import { countPhases } from './health.ts'
 
 const prefix = 'edge_image_agent_'
 

@@ -11,7 +11,8 @@ import { ApiError } from './api-error.ts'
 /** Refuses requests under /v1/ that come from a page of another origin, or were sent to a name that could be anybody's. */
 export function refuseForeignPages(app: FastifyInstance): void {
   app.addHook('onRequest', async request => {
-    if (!request.url.startsWith('/v1/')) return
+    // By the route that was found, not by the URL as written: `/%761/plans` finds the same one.
+    if (!request.routeOptions.url?.startsWith('/v1/')) return
     const host = request.headers.host ?? ''
     if (!isOwnName(hostNameOf(`http://${host}`))) {
       throw new ApiError(403, 'CROSS_ORIGIN', 'this API listens on loopback: ask it by 127.0.0.1 or localhost')

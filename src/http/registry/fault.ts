@@ -34,6 +34,11 @@ export class RegistryFault extends Error {
   }
 }
 
+/** For a repository that isn't here. */
+export function unknownRepository(repository: string): RegistryFault {
+  return new RegistryFault(404, 'NAME_UNKNOWN', 'there is no such repository here', { detail: { name: repository } })
+}
+
 /** The body of an error. */
 export function faultBody(fault: Pick<RegistryFault, 'code' | 'message' | 'detail'>): string {
   return JSON.stringify({ errors: [{ code: fault.code, message: fault.message, detail: fault.detail }] })

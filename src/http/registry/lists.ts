@@ -3,8 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { RegistryContent } from './content.ts'
-import { RegistryFault } from './fault.ts'
-import { unknownRepository } from './manifests.ts'
+import { RegistryFault, unknownRepository } from './fault.ts'
 
 /** Most entries on one page, asked for or not; the rest is behind `Link`. */
 const maxPage = 1000

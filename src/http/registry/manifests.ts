@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { forever, isCurrent, setContentHeaders } from './answer.ts'
 import type { RegistryContent } from './content.ts'
-import { RegistryFault } from './fault.ts'
+import { RegistryFault, unknownRepository } from './fault.ts'
 import type { RegistryPath } from './path.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -42,9 +42,4 @@ function unknownManifest(store: RegistryContent, { repository, reference }: Mani
   return new RegistryFault(404, 'MANIFEST_UNKNOWN', 'the repository has no such manifest', {
     detail: { name: repository, ...reference },
   })
-}
-
-/** The fault of a repository that isn't here. */
-export function unknownRepository(repository: string): RegistryFault {
-  return new RegistryFault(404, 'NAME_UNKNOWN', 'there is no such repository here', { detail: { name: repository } })
 }

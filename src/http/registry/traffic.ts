@@ -3,7 +3,7 @@ export class Traffic {
   #pulls = 0
   #servedBytes = 0
 
-  /** Manifests asked for with GET: about one for every image that a node pulls. */
+  /** Manifests sent. A node that pulls an index takes two: the index, and its own platform's manifest. */
   get pulls(): number {
     return this.#pulls
   }

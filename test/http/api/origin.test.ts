@@ -22,6 +22,12 @@ t.test('only this machine and its programs may change anything on loopback', asy
     t.equal(answer.statusCode, status, who)
     if (status === 403) t.match(answer.json(), { error: { code: 'CROSS_ORIGIN' } })
   }
+  const disguised = await app.inject({
+    method: 'POST',
+    url: '/%761/plans/shop/retry',
+    headers: { host: 'evil.example' },
+  })
+  t.equal(disguised.statusCode, 403, 'the same path, written otherwise')
   const read = await app.inject({ url: '/v1/plans', headers: { host: 'evil.example' } })
   t.equal(read.statusCode, 403, 'reading by a foreign name')
   t.equal((await app.inject({ url: '/metrics', headers: { host: 'edge.example' } })).statusCode, 200)

@@ -7,10 +7,10 @@ import { mediaTypes } from '../../../src/oci/media-types.ts'
 import { artifact, everyKind, image, withReferrers } from '../../fixtures/images.ts'
 import { MemoryContent } from '../../fixtures/memory-content.ts'
 
-function start(t: Tap) {
+function start(t: Tap, logger = pino({ level: 'silent' })) {
   const store = new MemoryContent()
   const traffic = new Traffic()
-  const app = buildRegistryApp({ store, traffic, logger: pino({ level: 'silent' }) })
+  const app = buildRegistryApp({ store, traffic, logger })
   t.teardown(() => app.close())
   return { store, traffic, app }
 }
@@ -259,9 +259,17 @@ t.test('many referrers come in pages, each small enough for a reader', async t =
 })
 
 t.test('a mirror may say which registry it stands in for', async t => {
-  const { app, store } = start(t)
-  store.add('mecm/web', image(), 'v1')
-  t.equal((await app.inject('/v2/mecm/web/manifests/v1?ns=registry.mecm.example')).statusCode, 200)
+  const lines: string[] = []
+  const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) })
+  const { app, store } = start(t, logger)
+  const sample = image()
+  store.add('mecm/web', sample, 'v1')
+  const [blob] = sample.blobs.keys()
+  for (const path of ['manifests/v1', `blobs/${blob}`, 'tags/list']) {
+    const url = `/v2/mecm/web/${path}?ns=registry.mecm.example`
+    t.equal((await app.inject(url)).statusCode, 200)
+    t.match(JSON.parse(lines.at(-1) ?? ''), { method: 'GET', url, status: 200, ms: Number }, 'and it is in the log')
+  }
 })
 
 t.test('a blob whose file is gone is unknown, not a fault of the server', async t => {
