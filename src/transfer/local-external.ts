@@ -64,7 +64,7 @@ export class ExternalRegistry implements LocalRegistry {
   async findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined> {
     const bytes = await this.#staging.readBytes(digest)
     if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
-    return await orMissing(this.#registry.fetchManifest(repository, digest, signal))
+    return await asLocal(orMissing(this.#registry.fetchManifest(repository, digest, signal)))
   }
 
   async keepManifest(manifest: RawManifest): Promise<void> {
@@ -73,7 +73,7 @@ export class ExternalRegistry implements LocalRegistry {
 
   async hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean> {
     if ((await this.#staging.size(blob.digest)) === blob.size) return true
-    return (await this.#holder(repository, blob.digest, signal)) !== undefined
+    return (await asLocal(this.#holder(repository, blob.digest, signal))) !== undefined
   }
 
   async openIngest(blob: Descriptor): Promise<Ingest> {
@@ -83,17 +83,17 @@ export class ExternalRegistry implements LocalRegistry {
   async placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
     const key = `${repository}@${blob.digest}`
     const placing =
-      this.#placing.get(key) ?? this.#place(repository, blob, signal).finally(() => this.#placing.delete(key))
+      this.#placing.get(key) ?? asLocal(this.#place(repository, blob, signal)).finally(() => this.#placing.delete(key))
     this.#placing.set(key, placing)
     await placing
   }
 
   async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
-    await this.#registry.putManifest(repository, manifest, undefined, signal)
+    await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
   }
 
   async findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
-    return (await orMissing(this.#registry.resolve(repository, tag, signal)))?.digest
+    return (await asLocal(orMissing(this.#registry.resolve(repository, tag, signal))))?.digest
   }
 
   async changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]> {
@@ -113,8 +113,8 @@ export class ExternalRegistry implements LocalRegistry {
     kind: 'manifest' | 'blob',
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (kind === 'blob') return await this.#registry.hasBlob(repository, content.digest, signal)
-    const there = await this.#registry.hasManifest(repository, content.digest, signal)
+    if (kind === 'blob') return await asLocal(this.#registry.hasBlob(repository, content.digest, signal))
+    const there = await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
     if (there) await this.#staging.remove(content.digest)
     return there
   }
@@ -125,7 +125,7 @@ export class ExternalRegistry implements LocalRegistry {
   }
 
   async #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const turn = this.#lastChange.then(change, change)
+    const turn = this.#lastChange.then(() => asLocal(change()))
     this.#lastChange = turn.catch(() => undefined)
     return await turn
   }
@@ -208,6 +208,22 @@ export class ExternalRegistry implements LocalRegistry {
       if (error.transient) throw error
       return [`the local registry can not remove the tag ${repository}:${tag} (${error.code}); it stays`]
     }
+  }
+}
+
+/**
+ * The answer; a fault is told as the local registry's, since its codes would send an operator to look upstream. What it refuses for
+ * good stays refused, everything else may pass.
+ */
+async function asLocal<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (cause) {
+    const error = toImageError(cause)
+    if (error.side !== 'local' || ['LOCAL_REGISTRY', 'LOCAL_REFUSED', 'NO_SPACE'].includes(error.code)) throw cause
+    const { doing, host, retryAfterMs } = error
+    const code = error.code === 'UNAUTHORIZED' || error.code === 'DENIED' ? 'LOCAL_REFUSED' : 'LOCAL_REGISTRY'
+    throw new ImageError(code, error.message, { cause, side: 'local', doing, host, retryAfterMs })
   }
 }
 

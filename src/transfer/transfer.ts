@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import { formatReference, type Target } from '../oci/reference.ts'
 import type { TagChange } from '../oci/tag-change.ts'
@@ -96,12 +96,22 @@ export class Transfer implements TransferEngine {
       if (await local.confirm(repository, content, kind, signal)) continue
       throw notConfirmed(`the ${kind} ${content.digest} is not in ${repository}`)
     }
-    const tagged = tag === undefined ? image.root.digest : await local.findTag(repository, tag, signal)
-    if (tagged !== image.root.digest) throw notConfirmed(movedTag(`${repository}:${tag}`, tagged, image.root.digest))
+    if (tag !== undefined) await this.#confirmTag(image, repository, tag, signal)
   }
 
   async freeBytes(): Promise<number | undefined> {
     return await this.#options.local.freeBytes()
+  }
+
+  async #confirmTag({ root }: ResolvedImage, repository: string, tag: string, signal: AbortSignal): Promise<void> {
+    const { local } = this.#options
+    const tagged = await local.findTag(repository, tag, signal)
+    if (tagged === root.digest) return
+    // Of a manifest that was put by its sha512, registries tell the tag's digest in sha256: the same bytes are what counts.
+    const manifest = await local.findManifest(repository, root.digest, signal)
+    const isSame =
+      tagged !== undefined && manifest !== undefined && digestOf(manifest.bytes, algorithmOf(tagged)) === tagged
+    if (!isSame) throw notConfirmed(movedTag(`${repository}:${tag}`, tagged, root.digest))
   }
 
   /** Resolves when no transfer holds a file any more; callers have aborted before. */

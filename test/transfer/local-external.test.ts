@@ -1,0 +1,142 @@
+import t from 'tap'
+import { algorithmOf, digestOf } from '../../src/oci/digest.ts'
+import { ImageError } from '../../src/oci/errors.ts'
+import { FakeRegistry, type FakeRegistryOptions } from '../fixtures/fake-registry.ts'
+import { everyKind, image, multiPlatform } from '../fixtures/images.ts'
+import { bring, offer, openSite, type SiteOptions, wish } from '../fixtures/site.ts'
+
+async function start(t: Parameters<typeof openSite>[0], local: FakeRegistryOptions = {}, options: SiteOptions = {}) {
+  const [upstream, registry] = await Promise.all([FakeRegistry.start(), FakeRegistry.start(local)])
+  t.teardown(() => Promise.all([upstream.stop(), registry.stop()]))
+  const external = { host: registry.host, plainHttp: true }
+  const site = await openSite(t, { upstreams: [upstream], external, ...options })
+  return { upstream, registry, site }
+}
+
+const fetches = { kind: 'blob', method: 'GET' } as const
+
+t.test('every kind of image lands in an external registry, byte for byte', async t => {
+  // Registries refuse a manifest whose layers they don't hold, foreign ones too: see the next test.
+  const { 'non-distributable layer': _, ...kinds } = everyKind()
+  for (const [kind, sample] of Object.entries(kinds)) {
+    const { upstream, registry, site } = await start(t)
+    offer(upstream, 'mecm/app', '1', sample)
+    const brought = await bring(site, wish(`${upstream.host}/mecm/app:1`))
+    const there = registry.content.repository('mecm/app')
+    const tagged = there.tags.get('1')
+    t.equal(tagged, digestOf(sample.root.bytes, tagged && algorithmOf(tagged)), kind)
+    for (const { descriptor, bytes } of sample.manifests) {
+      t.same(
+        there.manifests.get(descriptor.digest),
+        { mediaType: descriptor.mediaType, bytes: Buffer.from(bytes) },
+        kind,
+      )
+    }
+    t.ok(
+      brought.blobs.every(blob => there.blobs.has(blob.digest)),
+      `${kind}: its blobs`,
+    )
+    upstream.clearLog()
+    await bring(
+      site,
+      wish(`${upstream.host}/mecm/app@${brought.root.digest}`, { target: { repository: 'mecm/app', tag: '1' } }),
+    )
+    t.same(upstream.requests, [], `${kind}: nothing is asked upstream for what is there`)
+  }
+})
+
+t.test(
+  'a blob that another repository holds is mounted, or copied inside the registry: never fetched again',
+  async t => {
+    for (const mounts of [true, false]) {
+      const { upstream, registry, site } = await start(t, { mounts })
+      const shared = { seed: 'shared', bytes: 30_000 }
+      offer(upstream, 'mecm/one', '1', image({ seed: 'one', layers: [shared] }))
+      offer(upstream, 'mecm/two', '1', image({ seed: 'two', layers: [shared] }))
+      await bring(site, wish(`${upstream.host}/mecm/one:1`))
+      upstream.clearLog()
+      await bring(site, wish(`${upstream.host}/mecm/two:1`))
+      t.equal(upstream.count(fetches), 1, 'its config alone')
+      t.equal(registry.content.repository('mecm/two').blobs.size, 2, `mounts: ${mounts}`)
+    }
+  },
+)
+
+t.test('an index without its other platforms is handled as configured, and it is told', async t => {
+  const sample = multiPlatform(['linux/amd64', 'linux/arm64'])
+  const only = { platforms: ['linux/arm64'] }
+  const { digest } = sample.root.descriptor
+
+  const complete = await start(t)
+  offer(complete.upstream, 'mecm/app', '1', sample)
+  const whole = await bring(complete.site, wish(`${complete.upstream.host}/mecm/app:1`, only))
+  t.match(whole.notes, [/they were brought, too/])
+  t.equal(complete.registry.content.repository('mecm/app').tags.get('1'), digest)
+
+  const platform = await start(t, {}, { sparseIndexes: 'platform' })
+  offer(platform.upstream, 'mecm/app', '1', sample)
+  const single = await bring(platform.site, wish(`${platform.upstream.host}/mecm/app:1`, only))
+  t.match(single.notes, [/the tag points at/])
+  t.equal(single.root.digest, sample.manifests[1]?.descriptor.digest)
+
+  const fail = await start(t, {}, { sparseIndexes: 'fail' })
+  offer(fail.upstream, 'mecm/app', '1', sample)
+  await t.rejects(bring(fail.site, wish(`${fail.upstream.host}/mecm/app:1`, only)), {
+    code: 'LOCAL_REFUSED',
+    side: 'local',
+  })
+  t.equal(fail.registry.content.repository('mecm/app').tags.size, 0)
+
+  const sparse = await start(t, { sparse: true })
+  offer(sparse.upstream, 'mecm/app', '1', sample)
+  const kept = await bring(sparse.site, wish(`${sparse.upstream.host}/mecm/app:1`, only))
+  t.same(kept.notes, [], 'a registry that takes it gets it as it is')
+})
+
+t.test('a fault of the local registry is told as such, and what was fetched is not fetched again', async t => {
+  const { upstream, registry, site } = await start(t)
+  offer(upstream, 'mecm/app', '1', image())
+  registry.fault({ kind: 'upload' }, { do: 'status', status: 503 }, Number.POSITIVE_INFINITY)
+  await t.rejects(bring(site, wish(`${upstream.host}/mecm/app:1`)), {
+    code: 'LOCAL_REGISTRY',
+    side: 'local',
+    transient: true,
+  })
+  registry.clearFaults()
+  upstream.clearLog()
+  await bring(site, wish(`${upstream.host}/mecm/app:1`))
+  t.equal(upstream.count(fetches), 0, 'the staged blobs were kept')
+})
+
+t.test('tag changes that were cut short are completed before others', async t => {
+  const { upstream, registry, site } = await start(t)
+  for (const name of ['one', 'two']) offer(upstream, `mecm/${name}`, '1', image({ seed: name }))
+  const { signal } = new AbortController()
+  const images = await Promise.all(
+    ['one', 'two'].map(async name => {
+      const found = await site.transfer.resolve(wish(`${upstream.host}/mecm/${name}:1`), signal)
+      return await site.transfer.fetch(found, { signal, priority: 50 })
+    }),
+  )
+  registry.fault({ kind: 'manifest', method: 'PUT', repository: 'mecm/two' }, { do: 'status', status: 503 }, 2)
+  await t.rejects(site.transfer.publish(images, [], signal), ImageError)
+  t.equal(registry.content.repository('mecm/one').tags.size, 1)
+  t.equal(registry.content.repository('mecm/two').tags.size, 0)
+  registry.clearFaults()
+  offer(upstream, 'mecm/three', '1', image({ seed: 'three' }))
+  await bring(site, wish(`${upstream.host}/mecm/three:1`))
+  t.equal(registry.content.repository('mecm/two').tags.size, 1)
+})
+
+t.test('a tag that the registry can not remove stays, and that is told', async t => {
+  const { upstream, registry, site } = await start(t)
+  offer(upstream, 'mecm/app', '1', image())
+  await bring(site, wish(`${upstream.host}/mecm/app:1`))
+  const { signal } = new AbortController()
+  registry.fault({ kind: 'manifest', method: 'DELETE' }, { do: 'status', status: 405, code: 'UNSUPPORTED' })
+  const old = { repository: 'mecm/app', tag: '1' }
+  t.match(await site.transfer.publish([], [old], signal), [/can not remove the tag mecm\/app:1/])
+  t.same(await site.transfer.publish([], [old], signal), [])
+  t.equal(registry.content.repository('mecm/app').tags.size, 0)
+  t.same(await site.transfer.publish([], [old], signal), [], 'removing what is gone is no fault')
+})
