@@ -82,7 +82,15 @@ function addChanges(app: ApiInstance, plans: PlansFace): void {
   app.delete(
     '/v1/plans/:name',
     { schema: { tags, summary: 'Withdraw a plan; its images stay', params: NameParam, response: answers } },
-    async (request, reply) => reply.send(statusAfter(plans.withdraw(request.params.name), plans)),
+    async (request, reply) => {
+      const { name } = request.params
+      const last = plans.find(name)
+      const receipt = plans.withdraw(name)
+      // A plan that was only ever refused is forgotten with its withdrawal: the answer is the status it had.
+      return reply.send(
+        receipt.outcome === 'withdrawn' && last ? (plans.find(name) ?? last) : statusAfter(receipt, plans),
+      )
+    },
   )
   app.post(
     '/v1/plans/:name/retry',

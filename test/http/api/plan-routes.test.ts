@@ -81,6 +81,14 @@ t.test('plans are listed, shown, withdrawn and tried again', async t => {
   const withdrawn = await app.inject({ method: 'DELETE', url: '/v1/plans/shop' })
   t.equal(withdrawn.statusCode, 200)
   t.equal(withdrawn.json().phase, 'Withdrawn')
+  plans.statuses.set('bad', planStatus('bad', 'Rejected'))
+  plans.withdraw = name => {
+    plans.statuses.delete(name)
+    return { outcome: name === 'bad' ? 'withdrawn' : 'unknown', name }
+  }
+  const forgotten = await app.inject({ method: 'DELETE', url: '/v1/plans/bad' })
+  t.equal(forgotten.statusCode, 200, 'a refused plan is forgotten with its withdrawal')
+  t.same(forgotten.json(), planStatus('bad', 'Rejected'))
   for (const request of [
     { method: 'GET', url: '/v1/plans/none' },
     { method: 'DELETE', url: '/v1/plans/none' },
