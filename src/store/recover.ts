@@ -45,7 +45,10 @@ export async function measureBlobs(root: string): Promise<number> {
     const folder = blobFolder(root, algorithm)
     const names = (await readdir(folder)).values()
     const worker = async () => {
-      for (const name of names) total += (await stat(join(folder, name))).size
+      for (const name of names) {
+        const { size } = await stat(join(folder, name)) // not within the sum, which would be read before the wait
+        total += size
+      }
     }
     await Promise.all(Array.from({ length: statsAtOnce }, worker))
   }
