@@ -28,10 +28,10 @@ const credentials = {
   password: secret('Its password. Better in a file of its own: `passwordFile`.'),
   passwordFile: file('/etc/edge-image-agent/mecm.password', 'A file that holds the password.'),
 }
-const caFile = file('/etc/edge-image-agent/mecm-ca.pem', 'PEM certificates to trust beside the system’s own.')
+const caFile = file('/etc/edge-image-agent/mecm-ca.pem', "PEM certificates to trust beside the system's own.")
 const insecureSkipVerify = flag(
   false,
-  'Take any certificate. Whoever is on the line can then answer in the registry’s place.',
+  "Take any certificate. Whoever is on the line can then answer in the registry's place.",
 )
 
 const AgentSection = Type.Object(
@@ -40,7 +40,7 @@ const AgentSection = Type.Object(
       text(idForm, one => idPattern.test(one), {
         defaultText: 'the host name',
         example: 'edge-01',
-        description: 'Who this edge is: the level of its MQTT topics.',
+        description: 'Its name: a level of its MQTT topics.',
       }),
     ),
     groups: list(
@@ -154,7 +154,7 @@ const MqttSection = Type.Object(
     username: word('edge-01', 'User name.'),
     password: secret('Its password. Better in a file of its own: `passwordFile`.'),
     passwordFile: file('/etc/edge-image-agent/mqtt.password', 'A file that holds the password.'),
-    caFile: file('/etc/edge-image-agent/mecm-ca.pem', 'PEM certificates to trust in place of the system’s own.'),
+    caFile: file('/etc/edge-image-agent/mecm-ca.pem', "PEM certificates to trust in place of the system's own."),
     certFile: file('/etc/edge-image-agent/client.crt', 'PEM client certificate; with `keyFile`.'),
     keyFile: file('/etc/edge-image-agent/client.key', 'Its private key.'),
     sessionExpiry: duration('0s', '365d', '7d', 'How long the broker keeps messages for an edge that is away.'),
