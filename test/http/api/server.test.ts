@@ -1,5 +1,6 @@
 /** The API on a real port: events as they happen, and what happens to clients that are slow or many. */
 import { EventEmitter, once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -54,8 +55,7 @@ t.test('a client that does not read is dropped, the others go on', async t => {
   const events = new EventEmitter<PlanEvents>()
   const streams = new EventStreams({ events, logger, heartbeatMs: 10, maxWaitingBytes: 100_000, maxClients: 2 })
   streams.start()
-  const http = await import('node:http')
-  const server = http.createServer((_request, response) => {
+  const server = createHttpServer((_request, response) => {
     if (!streams.add(response)) response.writeHead(503).end()
   })
   server.listen(0, '127.0.0.1')
