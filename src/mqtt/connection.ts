@@ -30,8 +30,12 @@ export class BrokerConnection {
   readonly #waiting = new Set<(error: LinkError) => void>()
   #client: MqttClient | undefined
   #error: LinkError | undefined
+  #accepted = false
   #closing = false
   #sessionPresent = false
+  /** Publications that wait for their PUBACK. */
+  #unacknowledged = 0
+  #room = Promise.withResolvers<void>()
 
   constructor(options: ConnectionOptions) {
     this.#options = options
@@ -47,9 +51,9 @@ export class BrokerConnection {
     return this.#sessionPresent
   }
 
-  /** How many publications the broker takes before it has acknowledged the first. */
-  get receiveMaximum(): number {
-    return this.#client?.serverProperties?.receiveMaximum ?? 65_535
+  /** Whether it has ended. */
+  get over(): boolean {
+    return this.#error !== undefined
   }
 
   /** Whether what was written before still waits for the link. */
@@ -93,6 +97,7 @@ export class BrokerConnection {
       this.#end(toLinkError(reasonError(maximumQoS === 0 ? 155 : 154), this.#options.address))
       return
     }
+    this.#accepted = true
     this.#sessionPresent = connack.sessionPresent
     this.#connected.resolve(undefined)
   }
@@ -110,20 +115,32 @@ export class BrokerConnection {
     }
   }
 
-  /** Publishes with QoS 1 and resolves when the broker has acknowledged. @throws LinkError when it refused, or the connection ended first. */
-  publish(publication: Publication): Promise<void> {
-    const { topic, payload, retain } = publication
+  /**
+   * Publishes with QoS 1 and resolves when the broker has acknowledged; waits its turn where the broker takes only so many at once.
+   * @throws LinkError `forbidden` or `too-large` when the broker refuses, others when the connection ended first.
+   */
+  async publish({ topic, payload, retain }: Publication): Promise<void> {
+    const { receiveMaximum = 65_535, maximumPacketSize } = this.#client?.serverProperties ?? {}
     // A packet beyond the broker's limit would cost the whole connection, again and again. 16 covers the header's other parts.
     const size = Buffer.byteLength(topic) + Buffer.byteLength(payload) + 16
-    const limit = this.#client?.serverProperties?.maximumPacketSize
-    if (limit !== undefined && size > limit) return Promise.reject(toLinkError(reasonError(149), this.#options.address))
-    return this.#answered((client, done) => {
-      client.publish(topic, payload, { qos: 1, retain }, error => {
-        if (!error) done()
-        else if ('code' in error) done(refusal(topic, error))
-        else this.#end(this.#closed())
+    if (maximumPacketSize !== undefined && size > maximumPacketSize) {
+      throw toLinkError(reasonError(149), this.#options.address)
+    }
+    while (this.#unacknowledged >= receiveMaximum) await this.#room.promise
+    this.#unacknowledged += 1
+    try {
+      await this.#answered((client, done) => {
+        client.publish(topic, payload, { qos: 1, retain }, error => {
+          if (!error) done()
+          else if ('code' in error) done(refusal(topic, error))
+          else this.#end(this.#closed())
+        })
       })
-    })
+    } finally {
+      this.#unacknowledged -= 1
+      this.#room.resolve()
+      this.#room = Promise.withResolvers<void>()
+    }
   }
 
   /** Publishes with QoS 0: sent if the connection lives, forgotten otherwise. */
@@ -188,7 +205,7 @@ export class BrokerConnection {
 
   #closed(): LinkError {
     const { address } = this.#options
-    return this.#client?.connected
+    return this.#accepted
       ? new LinkError('closed', `${address} closed the connection`)
       : new LinkError(
           'closed',

@@ -61,7 +61,7 @@ export class EdgeState {
       this.#said = text
       onProblem(undefined)
     } catch (error) {
-      onProblem(toLinkError(error, 'the state of the edge'))
+      if (!connection.over) onProblem(toLinkError(error, 'the state of the edge'))
     } finally {
       this.#sending = false
     }

@@ -14,6 +14,7 @@ export type LinkErrorCode =
   | 'credentials'
   | 'client-id'
   | 'taken-over'
+  | 'short-lived'
   | 'unsuitable'
   | 'busy'
   | 'closed'
@@ -45,6 +46,11 @@ export class LinkError extends Error {
     this.code = code
   }
 
+  /** For logs: the code, and the words of the original. Not the original itself: TLS errors carry whole certificates. */
+  get fields(): { readonly code: LinkErrorCode; readonly cause: string | undefined } {
+    return { code: this.code, cause: this.cause instanceof Error ? this.cause.message : undefined }
+  }
+
   /** Whether another try soon is pointless. */
   get slow(): boolean {
     return slowCodes.has(this.code)
@@ -70,6 +76,8 @@ export function toLinkError(error: unknown, address: string): LinkError {
 function fromReason(reason: number, address: string, cause: unknown): LinkError {
   const fail = (code: LinkErrorCode, message: string) => new LinkError(code, message, cause)
   switch (reason) {
+    case 0:
+      return fail('closed', `${address} closed the connection`)
     case 1:
     case 132:
       return fail('version', `${address} does not speak this version of MQTT`)

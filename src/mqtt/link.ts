@@ -41,7 +41,7 @@ export interface LinkTiming {
 const defaultTiming: LinkTiming = {
   retryMinMs: 1_000,
   retryMaxMs: 120_000,
-  stableMs: 60_000,
+  stableMs: 30_000,
   connectTimeoutMs: 30_000,
   keepaliveSeconds: 60,
   stateIntervalMs: 60_000,
@@ -100,6 +100,10 @@ export class MqttLink {
   #version: 4 | 5 = 5
   #sequenceKnown: boolean
   #connected = false
+  /** Connections in a row that the broker closed soon. */
+  #shortLived = 0
+  /** Said once after every failure that was said, so that the log ends with the truth and stays as short as that. */
+  #saidConnected = false
   #since: number
   #lastError: string | null = null
 
@@ -153,12 +157,9 @@ export class MqttLink {
         continue
       }
       const waitMs = this.#backoff.next({ slow: failure.slow })
-      this.#log.write(
-        'warn',
-        failure.code,
-        { url: this.#address.redacted, code: failure.code, err: failure.cause },
-        failure.message,
-      )
+      if (this.#log.warn(failure.code, { url: this.#address.redacted, ...failure.fields }, failure.message)) {
+        this.#saidConnected = false
+      }
       await delay(waitMs, undefined, { signal }).catch(ignore)
     }
   }
@@ -167,10 +168,11 @@ export class MqttLink {
   async #connectAndServe(signal: AbortSignal): Promise<LinkError> {
     let connection: BrokerConnection | undefined
     let session: Session | undefined
-    const begun = performance.now()
+    let connectedAt = Number.POSITIVE_INFINITY
     try {
       if (!this.#sequenceKnown) await this.#recoverSequence(signal)
       connection = await this.#connect(signal)
+      connectedAt = performance.now()
       this.#turn(true, null)
       session = this.#newSession(connection)
       session.start()
@@ -179,13 +181,31 @@ export class MqttLink {
       await session.farewell(this.#timing.stopMs / 2)
       throw new LinkError('stopped', 'the link is being stopped')
     } catch (error) {
-      const failure = toLinkError(error, this.#address.host)
+      const failure = this.#judge(toLinkError(error, this.#address.host), performance.now() - connectedAt)
       session?.stop()
       await connection?.close(this.#timing.stopMs / 2)
-      if (this.#connected && performance.now() - begun >= this.#timing.stableMs) this.#backoff.reset()
       this.#turn(false, failure.code === 'stopped' ? null : failure.message)
       return failure
     }
+  }
+
+  /**
+   * A connection that lasted begins the count of failures anew. One that is closed again and again soon after it was made
+   * (negative: it never was) has most likely a rival: few brokers say so, and none can in 3.1.1.
+   */
+  #judge(failure: LinkError, lastedMs: number): LinkError {
+    if (lastedMs >= this.#timing.stableMs) {
+      this.#backoff.reset()
+      this.#shortLived = 0
+    } else if (lastedMs >= 0 && failure.code === 'closed') {
+      this.#shortLived += 1
+      if (this.#shortLived >= 3) {
+        const words =
+          'closes our connections soon after they are made: is there a second agent with the same `agent.id`?'
+        return new LinkError('short-lived', `${this.#address.host} ${words}`, failure)
+      }
+    }
+    return failure
   }
 
   async #connect(signal: AbortSignal): Promise<BrokerConnection> {
@@ -195,8 +215,11 @@ export class MqttLink {
       onMessage: (topic, payload) => this.#subscriptions.take(connection, topic, payload),
     })
     await connection.open(signal)
-    const fields = { url: this.#address.redacted, version: this.#version, sessionPresent: connection.sessionPresent }
-    this.#log.write('info', 'connected', fields, 'connected to the broker')
+    if (!this.#saidConnected) {
+      const fields = { url: this.#address.redacted, version: this.#version, sessionPresent: connection.sessionPresent }
+      this.#logger.info(fields, 'connected to the broker')
+      this.#saidConnected = true
+    }
     return connection
   }
 
@@ -270,7 +293,7 @@ export class MqttLink {
     }
     if (!this.#connected) return
     this.#problems.set(source, problem.message)
-    this.#log.write('warn', source, { code: problem.code, err: problem.cause }, problem.message)
+    this.#log.warn(source, problem.fields, problem.message)
   }
 
   #turn(connected: boolean, lastError: string | null): void {

@@ -15,15 +15,19 @@ export class RepeatLog {
     this.#everyMs = everyMs
   }
 
-  /** `key` says what counts as the same thing; keys must come from a closed list, as they are remembered. */
-  write(level: 'info' | 'warn', key: string, fields: object, message: string): void {
+  /**
+   * Warns, unless it is too early to repeat this, and tells whether it did. `key` says what counts as the same thing; keys must
+   * come from a closed list, as they are remembered.
+   */
+  warn(key: string, fields: object, message: string): boolean {
     const last = this.#last.get(key)
     if (last && this.#now() - last.at < this.#everyMs) {
       last.repeats += 1
-      return
+      return false
     }
-    this.#logger[level](last?.repeats ? { ...fields, repeats: last.repeats } : fields, message)
+    this.#logger.warn(last?.repeats ? { ...fields, repeats: last.repeats } : fields, message)
     this.#last.set(key, { at: this.#now(), repeats: 0 })
+    return true
   }
 
   /** The next of these is news again. */

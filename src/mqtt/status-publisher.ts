@@ -33,7 +33,7 @@ export class StatusPublisher {
 
   constructor(options: StatusPublisherOptions) {
     this.#options = options
-    this.#window = Math.max(1, Math.min(options.window, options.connection.receiveMaximum))
+    this.#window = options.window
     this.#room = this.#window
     this.#backoff = new Backoff(options.retry)
   }
@@ -94,7 +94,9 @@ export class StatusPublisher {
       if (!this.#retry) this.#room = this.#window
       onProblem(undefined)
     } catch (error) {
-      this.#hold(toLinkError(error, 'the outbox'))
+      // The next connection begins again from here; why this one ended is link.ts's to say.
+      if (connection.over) this.stop()
+      else this.#hold(toLinkError(error, 'the outbox'))
     } finally {
       this.#inFlight.delete(seq)
     }

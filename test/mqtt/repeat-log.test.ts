@@ -9,11 +9,11 @@ t.test('at once, then every ten minutes with the number of repeats', async t => 
   const log = new RepeatLog(logger, () => now)
   for (let minute = 0; minute < 21; minute += 1) {
     now = minute * 60_000
-    log.write('warn', 'dns', {}, 'no name')
+    log.warn('dns', {}, 'no name')
   }
-  log.write('warn', 'tls', {}, 'no trust')
+  log.warn('tls', {}, 'no trust')
   log.forget('tls')
-  log.write('warn', 'tls', {}, 'no trust')
+  log.warn('tls', {}, 'no trust')
   t.same(
     lines.map(({ msg, repeats }) => ({ msg, repeats })),
     [

@@ -290,3 +290,18 @@ t.test('a new state folder takes up the sequence, with MQTT 5', { skip }, async 
   await until('the connection', () => link.status.connected)
   t.equal(outbox.continued, 150)
 })
+
+t.test('a broker that takes one message at a time and only small ones', { skip }, async t => {
+  const broker = await startMosquitto(t.testdir(), { limits: { max_inflight_messages: 1, max_packet_size: 2000 } })
+  t.teardown(() => broker.stop())
+  const { link, outbox } = makeLink({ url: broker.url })
+  t.teardown(() => link.stop())
+  for (let i = 0; i < 40; i += 1) outbox.add('a')
+  outbox.rows.push({ seq: 41, topic: 'plans/b/status', payload: 'x'.repeat(3000), retain: true })
+  await link.start()
+  await until(
+    'the large one is left',
+    () => outbox.rows.length === 1 && /of this size/.test(link.status.lastError ?? ''),
+  )
+  t.equal(link.status.connected, true, 'the connection stands')
+})
