@@ -74,7 +74,7 @@ async function sendRange(
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value)
   raw.writeHead(reply.statusCode)
   try {
-    await sendBlob(blob, { start, end }, raw, bytes => context.traffic.countBytes(bytes))
+    await sendBlob(blob, { start, end }, raw, context.traffic)
   } catch (error) {
     raw.destroy() // the head has been sent: a cut connection is the only way left to say "incomplete"
     if (error instanceof ReaderGone)

@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import type { OpenBlob } from './content.ts'
 import type { ByteRange } from './range.ts'
+import type { Traffic } from './traffic.ts'
 
 /** The reader went away, or was too slow for too long, before everything was sent. */
 export class ReaderGone extends Error {
@@ -16,8 +17,6 @@ const smallBuffer = 64 * 1024
 /** Beyond so many readers at once each gets small buffers: speed is the network's then, and memory stays bounded. */
 const readersWithLargeBuffers = 32
 
-let readers = 0
-
 /**
  * Sends `range` of the blob as the response's body and ends it; the head is the caller's.
  * @throws ReaderGone; Error when the file is shorter than the blob. The response is then unfinished and must be destroyed.
@@ -26,22 +25,22 @@ export async function sendBlob(
   blob: OpenBlob,
   range: ByteRange,
   response: ServerResponse,
-  sent: (bytes: number) => void,
+  traffic: Traffic,
 ): Promise<void> {
-  readers += 1
+  traffic.beginReading()
   try {
-    await pump(blob, range, response, sent)
+    await pump(blob, range, response, traffic)
   } finally {
-    readers -= 1
+    traffic.endReading()
   }
   response.end()
 }
 
-async function pump(blob: OpenBlob, range: ByteRange, response: ServerResponse, sent: (bytes: number) => void) {
-  const length = range.end - range.start
-  const bufferSize = Math.min(readers > readersWithLargeBuffers ? smallBuffer : largeBuffer, length)
+async function pump(blob: OpenBlob, range: ByteRange, response: ServerResponse, traffic: Traffic): Promise<void> {
+  const limit = traffic.readers > readersWithLargeBuffers ? smallBuffer : largeBuffer
+  const bufferSize = Math.min(limit, range.end - range.start)
   let filling = Buffer.allocUnsafeSlow(bufferSize)
-  let other = length > bufferSize ? Buffer.allocUnsafeSlow(bufferSize) : filling
+  let other = Buffer.allocUnsafeSlow(bufferSize)
   const write = bodyWriter(response)
   let inFlight = Promise.resolve()
   for (let position = range.start; position < range.end; ) {
@@ -49,7 +48,7 @@ async function pump(blob: OpenBlob, range: ByteRange, response: ServerResponse, 
     // Together, so that the disk and the network work at once, and so that a write that fails meanwhile is caught here.
     const [count] = await Promise.all([blob.read(wanted, position), inFlight])
     if (count === 0) throw new Error(`the file of the blob ends at byte ${position}, before byte ${range.end}`)
-    inFlight = write(wanted.subarray(0, count)).then(() => sent(count))
+    inFlight = write(wanted.subarray(0, count)).then(() => traffic.countBytes(count))
     position += count
     ;[filling, other] = [other, filling]
   }

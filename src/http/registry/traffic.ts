@@ -2,6 +2,7 @@
 export class Traffic {
   #pulls = 0
   #servedBytes = 0
+  #readers = 0
 
   /** Manifests sent. A node that pulls an index takes two: the index, and its own platform's manifest. */
   get pulls(): number {
@@ -11,6 +12,19 @@ export class Traffic {
   /** Bytes of blobs and manifests sent. */
   get servedBytes(): number {
     return this.#servedBytes
+  }
+
+  /** Blobs that are being sent now. */
+  get readers(): number {
+    return this.#readers
+  }
+
+  beginReading(): void {
+    this.#readers += 1
+  }
+
+  endReading(): void {
+    this.#readers -= 1
   }
 
   countPull(): void {

@@ -76,6 +76,17 @@ t.test('a file that is too short cuts the connection: nobody takes the part for 
   await until(() => store.openNow === 0)
 })
 
+t.test('a file that is read in small pieces comes whole', async t => {
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251))
+  const { store, url, dispatcher } = await start(t, bytes)
+  store.content.openBlob = (open => async (of: ReturnType<typeof digestOf>) => {
+    const blob = await open(of)
+    return blob && { ...blob, read: (buffer: Uint8Array, at: number) => blob.read(buffer.subarray(0, 777), at) }
+  })(store.content.openBlob)
+  const { body } = await request(url, { dispatcher })
+  t.ok(bytes.equals(new Uint8Array(await body.arrayBuffer())))
+})
+
 t.test('HEAD and a refused write on a kept connection', async t => {
   const { url, dispatcher } = await start(t, Buffer.from('0123456789'))
   const head = await request(url, { method: 'HEAD', dispatcher })
