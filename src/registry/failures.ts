@@ -33,9 +33,9 @@ const tlsCode =
 export function networkFailure(error: unknown, url: URL, about: Doing): ImageError {
   if (error instanceof ImageError) return error
   const systemCode = codeOf(error)
-  const code = classify(systemCode)
+  const code = classify(error, systemCode)
   const reason = error instanceof Error && error.message !== '' ? error.message : systemCode || String(error)
-  const hint = hintFor(code, systemCode, url)
+  const hint = hintFor(error, systemCode, url)
   return new ImageError(code, `${redactUrl(url)}: ${reason}`, {
     cause: error,
     ...about,
@@ -49,14 +49,14 @@ export function isClosedConnection(error: unknown): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error))
 }
 
-function classify(systemCode: string): ErrorCode {
+function classify(error: unknown, systemCode: string): ErrorCode {
   const known = byCode[systemCode]
   if (known !== undefined) return known
   if (tlsCode.test(systemCode)) return 'TLS'
-  return unreachable.test(systemCode) ? 'UNAVAILABLE' : 'INTERNAL'
+  return unreachable.test(systemCode) || isGarbled(error) ? 'UNAVAILABLE' : 'INTERNAL'
 }
 
-function hintFor(code: ErrorCode, systemCode: string, url: URL): string | undefined {
+function hintFor(error: unknown, systemCode: string, url: URL): string | undefined {
   if (systemCode === 'ERR_SSL_WRONG_VERSION_NUMBER' || systemCode === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
     return `${url.host} does not speak https on this port. If it is meant to be reached by plain http, set \`plainHttp: true\` for it.`
   }
@@ -66,10 +66,15 @@ function hintFor(code: ErrorCode, systemCode: string, url: URL): string | undefi
   if (systemCode === 'CERT_HAS_EXPIRED' || systemCode === 'CERT_NOT_YET_VALID') {
     return `The certificate of ${url.host} is out of its dates. Renew it, and check this machine's clock.`
   }
-  if (code === 'UNAVAILABLE' && systemCode.startsWith('HPE_')) {
+  if (isGarbled(error)) {
     return `${url.host} does not answer in HTTP. If it expects https, remove \`plainHttp\` for it.`
   }
   return undefined
+}
+
+/** undici's parser gives a code for some of what isn't HTTP, and a name for all of it. */
+function isGarbled(error: unknown): boolean {
+  return error instanceof Error && error.name === 'HTTPParserError'
 }
 
 function codeOf(error: unknown): string {

@@ -1,0 +1,150 @@
+import { once } from 'node:events'
+import { copyFileSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { lacking } from '../fixtures/programs.ts'
+import { makeCertificates } from '../fixtures/real-servers.ts'
+import { connect, fetchWhole, open, startFake, startPair, unending } from '../fixtures/registry-client.ts'
+
+t.test('a connection that was closed meanwhile: asked once more at once; a fresh one is not', async t => {
+  const { fake, registry } = await startPair(t)
+  fake.putImage('mecm/web', '1', [])
+  fake.fault({ kind: 'manifest' }, { do: 'reset' })
+  await t.rejects(registry.resolve('mecm/web', '1', unending), { code: 'UNAVAILABLE', host: fake.host })
+  t.equal(fake.count(), 1)
+  await registry.resolve('mecm/web', '1', unending)
+  fake.fault({ kind: 'manifest' }, { do: 'reset' })
+  await registry.resolve('mecm/web', '1', unending)
+  t.equal(fake.count(), 4)
+  fake.fault({ kind: 'manifest' }, { do: 'reset' }, 5)
+  await t.rejects(registry.resolve('mecm/web', '1', unending), { code: 'UNAVAILABLE' })
+  t.equal(fake.count(), 6)
+})
+
+t.test('an upload is not sent twice by itself', async t => {
+  const { fake, registry } = await startPair(t)
+  const blob = fake.putBlob('mecm/db', Buffer.from('blob'))
+  fake.fault({ method: 'PUT' }, { do: 'reset' })
+  const bytes = async function* () {
+    yield Buffer.from('blob')
+  }
+  await t.rejects(registry.uploadBlob('mecm/web', blob, bytes, unending), { code: 'UNAVAILABLE' })
+  t.equal(fake.count({ method: 'PUT' }), 1)
+})
+
+t.test('nobody there, no such name, silence', async t => {
+  const registries = open(t, { hosts: [{ host: '127.0.0.1:1', plainHttp: true }], stallTimeoutMs: 200 })
+  const refused = { code: 'UNAVAILABLE', host: '127.0.0.1:1', side: 'upstream', doing: /whether it is a registry/ }
+  await t.rejects(registries.get('127.0.0.1:1').ping(unending), refused)
+  await t.rejects(registries.get('registry.invalid').ping(unending), { code: 'DNS', host: 'registry.invalid' })
+  const { fake, registry } = await startPair(t, {}, { stallTimeoutMs: 200 })
+  fake.fault({}, { do: 'hang' })
+  await t.rejects(registry.ping(unending), { code: 'TIMEOUT', host: fake.host })
+})
+
+t.test('a server that speaks something else', async t => {
+  const server = createServer(socket => socket.end('220 mail.example ESMTP\r\n')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const error = await open(t, { hosts: [{ host, plainHttp: true }] })
+    .get(host)
+    .ping(unending)
+    .catch(error => error)
+  t.match(error, { code: 'UNAVAILABLE', hint: /HTTP/ })
+})
+
+t.test('an abort ends a request wherever it is, with its reason', async t => {
+  const { fake, registry } = await startPair(t)
+  fake.fault({}, { do: 'hang' })
+  const abort = new AbortController()
+  const waiting = registry.ping(abort.signal)
+  await fake.until(() => fake.count() === 1)
+  abort.abort(new Error('stop'))
+  await t.rejects(waiting, { message: 'stop' })
+  await t.rejects(registry.ping(abort.signal), { message: 'stop' })
+  await fake.until(() => fake.requests[0]?.closed === true)
+})
+
+t.test('closing ends what is under way', async t => {
+  const fake = await startFake(t)
+  const registries = open(t, { hosts: [{ host: fake.host, plainHttp: true }] })
+  fake.fault({}, { do: 'hang' })
+  const waiting = t.rejects(registries.get(fake.host).ping(unending))
+  await fake.until(() => fake.count() === 1)
+  await registries.close()
+  await waiting
+})
+
+t.test('https', { skip: lacking('openssl') }, async t => {
+  const files = await makeCertificates(t.testdir())
+  const tls = { cert: readFileSync(files.certFile, 'utf8'), key: readFileSync(files.keyFile, 'utf8') }
+  const fake = await startFake(t, { tls })
+
+  t.test('with a private CA', async t => {
+    const image = fake.putImage('mecm/web', '1', [Buffer.alloc(200_000, 'x')])
+    const registry = connect(t, fake, { host: { caFile: files.caFile } })
+    await registry.ping(unending)
+    const [layer] = image.layers
+    t.ok(layer && (await fetchWhole(registry, 'mecm/web', layer)))
+  })
+
+  t.test('an unknown CA and another name are refused, unless told otherwise', async t => {
+    await t.rejects(connect(t, fake).ping(unending), { code: 'TLS', host: fake.host, hint: /caFile/ })
+    t.equal(fake.count({ kind: 'ping' }), 1)
+    const misnamed = await startFake(t, { tls, address: '127.0.0.2' })
+    const wrongName = connect(t, misnamed, { host: { caFile: files.caFile } })
+    await t.rejects(wrongName.ping(unending), { code: 'TLS', host: misnamed.host, hint: /another name/ })
+    t.equal(misnamed.count(), 0)
+    const insecure = open(t, { hosts: [{ host: fake.host, insecureSkipVerify: true }] })
+    await insecure.get(fake.host).ping(unending)
+  })
+
+  t.test('a CA file that is not there, and may come', async t => {
+    const caFile = join(t.testdir(), 'ca.pem')
+    const registry = connect(t, fake, { host: { caFile } })
+    await t.rejects(registry.ping(unending), { code: 'TLS', hint: /readable/ })
+    copyFileSync(files.caFile, caFile)
+    await registry.ping(unending)
+  })
+
+  t.test('plain http where https is expected, and the reverse', async t => {
+    const plain = await startFake(t)
+    const https = open(t, { hosts: [] }).get(plain.host)
+    await t.rejects(https.ping(unending), { code: 'TLS', hint: /plainHttp/ })
+    const http = open(t, { hosts: [{ host: fake.host, plainHttp: true }] }).get(fake.host)
+    await t.rejects(http.ping(unending))
+  })
+
+  t.test('never from https to plain http', async t => {
+    const storage = await startFake(t)
+    const blob = fake.putBlob('mecm/web', Buffer.from('blob'))
+    const registry = connect(t, fake, { host: { caFile: files.caFile } })
+    fake.fault({ kind: 'blob' }, { do: 'redirect', to: `${storage.url}/x` })
+    await t.rejects(fetchWhole(registry, 'mecm/web', blob), { code: 'REDIRECT', message: /plain http/ })
+    t.equal(storage.count(), 0)
+  })
+
+  t.test('nor credentials to a token server in the clear', async t => {
+    const login = { username: 'u', password: 'p' }
+    const tokens = await startFake(t, { auth: { scheme: 'bearer', ...login } })
+    const guarded = await startFake(t, { tls, auth: { scheme: 'bearer', ...login, realm: `${tokens.url}/token` } })
+    const registry = connect(t, guarded, { host: { caFile: files.caFile, ...login } })
+    await t.rejects(registry.resolve('mecm/web', '1', unending), { code: 'UNAUTHORIZED', message: /token server/ })
+    t.equal(tokens.count(), 0)
+  })
+
+  t.test('the CA is trusted for storage and token servers as well; skipping verification is not passed on', async t => {
+    const storage = await startFake(t, { tls })
+    const blob = storage.putBlob('b', Buffer.from('blob'))
+    fake.putBlob('mecm/web', Buffer.from('blob'))
+    const to = `https://localhost:${storage.port}/v2/b/blobs/${blob.digest}`
+    fake.fault({ kind: 'blob' }, { do: 'redirect', to }, 2)
+    const trusting = connect(t, fake, { host: { caFile: files.caFile } })
+    t.equal((await fetchWhole(trusting, 'mecm/web', blob)).bytes.toString(), 'blob')
+    const insecure = open(t, { hosts: [{ host: fake.host, insecureSkipVerify: true }] }).get(fake.host)
+    await t.rejects(fetchWhole(insecure, 'mecm/web', blob), { code: 'TLS', host: `localhost:${storage.port}` })
+  })
+})
