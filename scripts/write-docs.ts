@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { planJsonSchema } from '../src/plans/schema.ts'
 import { configurationReference, sampleConfiguration } from './docs/configuration.ts'
+import { errorCodeTable } from './docs/error-codes.ts'
 
 /** One document, or the part of one between its markers. */
 export interface MadeDocument {
@@ -18,6 +19,7 @@ export interface MadeDocument {
 export const documents: readonly MadeDocument[] = [
   { path: 'agent.config.yaml', make: sampleConfiguration },
   { path: 'docs/configuration.md', make: configurationReference },
+  { path: 'README.md', make: current => replacePart(current, 'error-codes', errorCodeTable()) },
   { path: 'docs/plan.schema.json', make: () => `${JSON.stringify(planJsonSchema(), null, 2)}\n` },
 ]
 
