@@ -1,47 +1,40 @@
 /** The plans of this edge: the room's face for MQTT, HTTP and the composition root. */
 import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
+import type { BackoffOptions } from '../oci/backoff.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { State } from '../state/database.ts'
-import type { Hold, Scope } from '../state/plans.ts'
+import { type Hold, PlanRows } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
+import { type Arrival, Intake, type Receipt } from './intake.ts'
+import { Outbox } from './outbox.ts'
+import { PlanQueue } from './queue.ts'
 import type { PlanDocument } from './schema.ts'
-import type { PlanProgress, PlanStatus } from './status.ts'
+import { isTerminal, type PlanProgress, type PlanStatus } from './status.ts'
+import { readStatus, StatusBook } from './status-book.ts'
 
-/** A payload, and how it came. */
-export type Arrival =
-  | {
-      readonly via: 'mqtt'
-      readonly scope: Scope
-      /** The topic's last level. */
-      readonly name: string
-      /** Empty: the plan is withdrawn. */
-      readonly payload: Uint8Array
-    }
-  | { readonly via: 'http'; readonly payload: Uint8Array }
-
-/** What became of it. Whatever it says is on disk by then. */
-export interface Receipt {
-  readonly outcome: 'accepted' | 'unchanged' | 'stale' | 'rejected' | 'withdrawn' | 'unknown'
-  /** Empty where the payload does not say it. */
-  readonly name: string
-  readonly revision?: number
-  /** Every problem, each with its path. */
-  readonly problems?: readonly string[]
-}
+export type { Arrival, Receipt } from './intake.ts'
 
 export interface PlansOptions {
   readonly state: Pick<State, 'db'>
   readonly engine: TransferEngine
-  readonly edge: { readonly id: string; readonly groups: readonly string[]; readonly platforms: readonly Platform[] }
+  readonly edge: {
+    readonly id: string
+    readonly groups: readonly string[]
+    /** What images without `platforms` are wanted for. */
+    readonly platforms: readonly Platform[]
+  }
   /** Whether a broker is configured: without one, nothing is put into the outbox. Default true. */
   readonly report?: boolean
   readonly logger: Logger
   /** Epoch milliseconds. */
   readonly now?: () => number
-  readonly retry?: { readonly firstMs: number; readonly maxMs: number }
+  /** Waits between passes that failed for the moment. Default 5 s, doubling to 10 min. */
+  readonly retry?: BackoffOptions
   /** Plans that run at once. Default 4. */
   readonly maxRuns?: number
+  /** Between two tellings of progress. Default 1 s. */
+  readonly progressIntervalMs?: number
 }
 
 export interface PlanEvents {
@@ -51,49 +44,143 @@ export interface PlanEvents {
   outbox: []
 }
 
+/** How often plans that wait too long and statuses that are due to be cleared are looked for, in milliseconds. */
+const sweepEveryMs = 30_000
+/** Withdrawn plans that are remembered, so that an old copy of one is known for what it is. */
+const maxWithdrawn = 10_000
+/** Refused plans whose status is kept. */
+const maxRefused = 1_000
+/** Statuses that one sweep clears. */
+const clearsAtOnce = 1_000
+
 export class Plans {
   readonly events = new EventEmitter<PlanEvents>()
+  readonly #options: PlansOptions
+  readonly #rows: PlanRows
+  readonly #book: StatusBook
+  readonly #intake: Intake
+  readonly #queue: PlanQueue
+  readonly #now: () => number
+  #sweeper: NodeJS.Timeout | undefined
 
-  constructor(_options: PlansOptions) {}
-
-  /** Takes up what an earlier process left. */
-  start(): void {
-    throw new Error('not built yet')
+  constructor(options: PlansOptions) {
+    const { state, engine, edge, logger, now = Date.now } = options
+    this.#options = options
+    this.#now = now
+    this.#rows = new PlanRows(state.db)
+    const outbox = new Outbox({ state, now })
+    const rows = this.#rows
+    this.#book = new StatusBook({
+      rows,
+      outbox,
+      edge: edge.id,
+      report: options.report ?? true,
+      now,
+      written: status => this.#tell(status),
+    })
+    this.#intake = new Intake({
+      rows,
+      book: this.#book,
+      platforms: edge.platforms,
+      logger,
+      now,
+      changed: name => this.#queue.changed(name),
+    })
+    this.#queue = new PlanQueue({
+      state,
+      rows,
+      book: this.#book,
+      intake: this.#intake,
+      engine,
+      retry: options.retry ?? { firstMs: 5_000, maxMs: 600_000 },
+      maxRuns: options.maxRuns ?? 4,
+      progress: {
+        edge: edge.id,
+        intervalMs: options.progressIntervalMs ?? 1_000,
+        now,
+        tell: progress => this.events.emit('progress', progress),
+      },
+      logger,
+      now,
+    })
   }
 
-  /** Stops every run; what has arrived stays. */
-  async stop(): Promise<void> {}
+  /** Takes up what an earlier process left: every plan that has not ended runs again, what is Ready stays so. */
+  start(): void {
+    this.#book.reportUntold()
+    this.#intake.leaveGroups(this.#options.edge.groups)
+    this.#queue.start()
+    this.sweep()
+    this.#sweeper = setInterval(() => this.sweep(), sweepEveryMs)
+  }
+
+  /** Stops every run, and resolves when they have ended. What has arrived stays, and plans go on with the next start. */
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeper)
+    await this.#queue.stop()
+  }
 
   /** Checks, stores durably, then returns: the message may be acknowledged. */
-  receive(_arrival: Arrival): Receipt {
-    throw new Error('not built yet')
+  receive(arrival: Arrival): Receipt {
+    return this.#intake.receive(arrival)
   }
 
-  /** Withdraws a plan by HTTP or the command line, whoever sent it. */
-  withdraw(_name: string): Receipt {
-    throw new Error('not built yet')
+  /** Withdraws a plan by HTTP or the command line, whoever sent it. Its images stay until cleanup takes them. */
+  withdraw(name: string): Receipt {
+    return this.#intake.withdraw(name)
   }
 
-  /** Runs a plan that ended without becoming Ready once more. */
-  retry(_name: string): Receipt {
-    throw new Error('not built yet')
+  /** Runs a plan once more that has failed, or lost its target; one that waits for its next try is tried now. */
+  retry(name: string): Receipt {
+    const receipt = this.#intake.retry(name)
+    return receipt.outcome === 'unchanged' && this.#queue.wake(name) ? { ...receipt, outcome: 'accepted' } : receipt
   }
 
+  /** The status of every plan, by name, as it is at this moment. */
   list(): PlanStatus[] {
-    throw new Error('not built yet')
+    return this.#rows
+      .statuses()
+      .map(row => this.#live(readStatus(row)))
+      .sort((a, b) => (a.plan < b.plan ? -1 : 1))
   }
 
-  find(_name: string): PlanStatus | undefined {
-    throw new Error('not built yet')
+  /** A plan's status as it is at this moment: its last one, with the bytes that have arrived since. */
+  find(name: string): PlanStatus | undefined {
+    const row = this.#rows.status(name)
+    return row && this.#live(readStatus(row))
   }
 
-  /** The plan as it was sent. */
-  document(_name: string): PlanDocument | undefined {
-    throw new Error('not built yet')
+  /** The plan as it was sent; of several with one name, the one that counts. Nothing once it is withdrawn. */
+  document(name: string): PlanDocument | undefined {
+    const row = this.#rows.status(name)
+    return row && this.#intake.documentOf(name, row.scope)
   }
 
-  /** Content that cleanup must leave alone. */
+  /** Content that cleanup must leave alone, and for whom. */
   holds(): Hold[] {
-    throw new Error('not built yet')
+    return this.#rows.holds()
+  }
+
+  /** Expires plans, clears old statuses, forgets old withdrawals. Done every 30 s by itself. */
+  sweep(): void {
+    this.#queue.expire()
+    const surplus = [...this.#rows.dueToClear(this.#now(), clearsAtOnce), ...this.#rows.surplusRefused(maxRefused)]
+    for (const { name } of surplus) this.#book.clear(name)
+    if (surplus.length > 0) this.events.emit('outbox')
+    this.#rows.pruneWithdrawn(maxWithdrawn)
+  }
+
+  #live(status: PlanStatus): PlanStatus {
+    const report = isTerminal(status.phase) ? undefined : this.#queue.report(status.plan)
+    if (report === undefined) return status
+    const { quote, bytes, images } = report.draft(status.phase)
+    return { ...status, quote, bytes, images }
+  }
+
+  #tell(status: PlanStatus): void {
+    const { plan, revision, phase, reason, message } = status
+    this.#options.logger.info({ plan, revision, phase, reason, message }, 'plan status')
+    this.events.emit('status', status)
+    this.events.emit('outbox')
   }
 }

@@ -125,7 +125,8 @@ const plans = `
     position INTEGER NOT NULL,
     repository TEXT NOT NULL,
     tag TEXT,                        -- NULL: kept by digest alone
-    digest TEXT,                     -- of the root; NULL until it is pinned or resolved
+    digest TEXT,                     -- of the root upstream; NULL until it is pinned or resolved
+    local_digest TEXT,               -- of the root as it was put, where that differs (sparse indexes)
     published INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (plan, run, position)
   ) STRICT, WITHOUT ROWID;

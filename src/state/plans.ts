@@ -43,9 +43,19 @@ export interface WantedRow {
   readonly position: number
   readonly repository: string
   readonly tag: string | null
-  /** Of the root; null until it is pinned or resolved. */
+  /** Of the root upstream; null until it is pinned or resolved. */
   readonly digest: string | null
+  /** Of the root as it was put into the local registry; null until then. */
+  readonly localDigest: string | null
   readonly published: boolean
+}
+
+/** What another plan wants under a tag, and how it stands against others. */
+export interface RivalRow {
+  readonly plan: string
+  readonly digest: string | null
+  /** Epoch milliseconds. */
+  readonly issuedAt: number
 }
 
 /** Content that cleanup must leave alone, and for whom. Without a digest, whatever the tag points at. */
@@ -78,6 +88,10 @@ export class PlanRows {
     return this.#db.inTransaction ? work() : this.#db.transaction(work).immediate()
   }
 
+  get inTransaction(): boolean {
+    return this.#db.inTransaction
+  }
+
   /** The next number of a counter; it never gives one twice. */
   next(counter: 'seq' | 'run'): number {
     const row = this.#sql.next.get(counter)
@@ -99,9 +113,9 @@ export class PlanRows {
     return this.#sql.plansNamed.all(name)
   }
 
-  /** All names that some scope has a row for. */
-  scopes(): { name: string; scope: Scope }[] {
-    return this.#sql.scopes.all()
+  /** The plans that stand, by name and scope. */
+  standing(): { name: string; scope: Scope }[] {
+    return this.#sql.standing.all()
   }
 
   countStanding(): number {
@@ -165,19 +179,20 @@ export class PlanRows {
   }
 
   putWanted(row: WantedRow): void {
-    this.#sql.putWanted.run(row.plan, row.run, row.position, row.repository, row.tag, row.digest, row.published ? 1 : 0)
+    const { plan, run, position, repository, tag, digest, localDigest, published } = row
+    this.#sql.putWanted.run(plan, run, position, repository, tag, digest, localDigest, published ? 1 : 0)
   }
 
-  /** What the current runs of other plans want under a tag. */
-  othersWanting(repository: string, tag: string, plan: string): WantedRow[] {
-    return this.#sql.othersWanting.all(repository, tag, plan).map(toWanted)
+  /** What other plans that stand want under a tag. */
+  rivals(repository: string, tag: string, plan: string): RivalRow[] {
+    return this.#sql.rivals.all(repository, tag, plan)
   }
 
   removeWanted(plan: string): void {
     this.#sql.removeWanted.run(plan)
   }
 
-  /** Forgets what runs of a plan wanted, but for two of them. */
+  /** Forgets what runs of a plan wanted, but for the current one and the last that was Ready. */
   removeOtherRuns(plan: string, run: number, readyRun: number | null): void {
     this.#sql.removeOtherRuns.run(plan, run, readyRun ?? run)
   }
@@ -198,7 +213,8 @@ function toWanted(row: WantedColumns): WantedRow {
 const planColumns = 'name, scope, revision, issued_at AS issuedAt, document, withdrawn'
 const statusColumns = `name, run, scope, phase, seq, document, started, ready_run AS readyRun, superseded_by AS supersededBy,
   queued_seq AS queuedSeq, clear_at AS clearAt`
-const wantedColumns = 'w.plan, w.run, w.position, w.repository, w.tag, w.digest, w.published'
+const wantedColumns = `w.plan, w.run, w.position, w.repository, w.tag, w.digest, w.local_digest AS localDigest,
+  w.published`
 
 function prepare(db: Database.Database) {
   return {
@@ -208,7 +224,7 @@ function prepare(db: Database.Database) {
     raise: db.prepare<[number, string]>('UPDATE plan_counters SET value = max(value, ?) WHERE name = ?'),
     plan: db.prepare<[string, string], PlanRow>(`SELECT ${planColumns} FROM plans WHERE name = ? AND scope = ?`),
     plansNamed: db.prepare<[string], PlanRow>(`SELECT ${planColumns} FROM plans WHERE name = ?`),
-    scopes: db.prepare<[], { name: string; scope: Scope }>(
+    standing: db.prepare<[], { name: string; scope: Scope }>(
       'SELECT name, scope FROM plans WHERE withdrawn IS NULL ORDER BY name, scope',
     ),
     countStanding: db.prepare<[], { count: number }>('SELECT count(*) AS count FROM plans WHERE withdrawn IS NULL'),
@@ -243,13 +259,16 @@ function prepare(db: Database.Database) {
     wanted: db.prepare<[string, number], WantedColumns>(
       `SELECT ${wantedColumns} FROM plan_images w WHERE w.plan = ? AND w.run = ? ORDER BY w.position`,
     ),
-    putWanted: db.prepare<[string, number, number, string, string | null, string | null, number]>(
-      `INSERT OR REPLACE INTO plan_images (plan, run, position, repository, tag, digest, published)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    putWanted: db.prepare<[string, number, number, string, string | null, string | null, string | null, number]>(
+      `INSERT OR REPLACE INTO plan_images (plan, run, position, repository, tag, digest, local_digest, published)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
-    // Failed and Superseded plans stand, too: whether they lose or win must not hang on the order in which plans arrive.
-    othersWanting: db.prepare<[string, string, string], WantedColumns>(
-      `SELECT ${wantedColumns} FROM plan_images w JOIN plan_statuses s ON s.name = w.plan AND s.run = w.run
+    // Failed and Superseded plans stand, too: which plan wins must not hang on the order in which they arrive or fail. A plan
+    // ends to stand when it is withdrawn, expired or replaced.
+    rivals: db.prepare<[string, string, string], RivalRow>(
+      `SELECT w.plan, w.digest, p.issued_at AS issuedAt FROM plan_images w
+         JOIN plan_statuses s ON s.name = w.plan AND s.run = w.run
+         JOIN plans p ON p.name = s.name AND p.scope = s.scope AND p.withdrawn IS NULL
         WHERE w.repository = ? AND w.tag = ? AND w.plan <> ? AND s.phase NOT IN ('Withdrawn', 'Expired', 'Rejected')`,
     ),
     removeWanted: db.prepare<[string]>('DELETE FROM plan_images WHERE plan = ?'),
@@ -259,7 +278,8 @@ function prepare(db: Database.Database) {
     // The current run of a plan that stands; beside it the last run that was Ready, until the next one is. What a superseded
     // plan had in place is held until the winner is in place: what worked yesterday works while today's plan is on its way.
     holds: db.prepare<[], Hold>(
-      `SELECT DISTINCT w.plan, w.repository, w.tag, w.digest FROM plan_images w JOIN plan_statuses s ON s.name = w.plan
+      `SELECT DISTINCT w.plan, w.repository, w.tag, coalesce(w.local_digest, w.digest) AS digest
+         FROM plan_images w JOIN plan_statuses s ON s.name = w.plan
         WHERE (w.run = s.run AND s.phase NOT IN ('Withdrawn', 'Expired', 'Rejected', 'Superseded'))
            OR (w.run = s.ready_run AND s.phase <> 'Withdrawn' AND (s.phase <> 'Superseded' OR EXISTS (
                  SELECT 1 FROM plan_statuses o WHERE o.name = s.superseded_by

@@ -1,0 +1,351 @@
+/**
+ * What arrives becomes what is wanted: checked, ordered by revision and by who sent it, and on disk before this room answers.
+ * Everything here is synchronous. Plan contract, "Topics" and "What the agent promises", 1, 2, 7 and 9.
+ *
+ * A name has a row for each scope that sent a plan of it: the edge's own (topic, HTTP, command line) and its groups'. One of
+ * them is effective, and only that one has a run and a status.
+ */
+import type { Logger } from 'pino'
+import type { Platform } from '../oci/platform.ts'
+import type { PlanRow, PlanRows, Scope, Withdrawal } from '../state/plans.ts'
+import { findLosses, type Loss } from './conflicts.ts'
+import { interpret, type Plan, type PlanReading, readPlan } from './plan.ts'
+import { isPlanDocument, listFormProblems } from './problems.ts'
+import { RunReport } from './run-report.ts'
+import type { PlanDocument } from './schema.ts'
+import { formatTime, type Phase, type RejectedReason, type StatusDraft } from './status.ts'
+import { readStatus, type StatusBook } from './status-book.ts'
+
+/** A payload, and how it came. */
+export type Arrival =
+  | {
+      readonly via: 'mqtt'
+      readonly scope: Scope
+      /** The topic's last level. */
+      readonly name: string
+      /** Empty: the plan is withdrawn. */
+      readonly payload: Uint8Array
+    }
+  | { readonly via: 'http'; readonly payload: Uint8Array }
+
+/** What became of it. Whatever it says is on disk by then. */
+export interface Receipt {
+  readonly outcome: 'accepted' | 'unchanged' | 'stale' | 'rejected' | 'withdrawn' | 'unknown'
+  /** Empty where the payload does not say it. */
+  readonly name: string
+  readonly revision?: number
+  /** Every problem, each with its path. */
+  readonly problems?: readonly string[]
+}
+
+/** Plans that stand at once. */
+const maxPlans = 10_000
+/** Topic levels up to this length are answered under their own name, however unusable it is. */
+const maxTopicName = 512
+
+export interface IntakeOptions {
+  readonly rows: PlanRows
+  readonly book: StatusBook
+  readonly platforms: readonly Platform[]
+  readonly logger: Logger
+  /** Epoch milliseconds. */
+  readonly now: () => number
+  /** A plan's status has changed, so that it may have to run, or to stop. */
+  readonly changed: (name: string) => void
+}
+
+export class Intake {
+  readonly #options: IntakeOptions
+  /** Plans whose status changed in the transaction that is open. */
+  #touched = new Set<string>()
+
+  constructor(options: IntakeOptions) {
+    this.#options = options
+  }
+
+  /** Checks, stores durably, then returns: the message may be acknowledged. */
+  receive(arrival: Arrival): Receipt {
+    if (arrival.via === 'mqtt' && arrival.payload.byteLength === 0) {
+      return this.#change(() => this.#withdrawScope(arrival.name, arrival.scope, 'empty'))
+    }
+    const { platforms } = this.#options
+    const topicName = arrival.via === 'mqtt' ? arrival.name : undefined
+    const reading = readPlan(arrival.payload, topicName === undefined ? { platforms } : { platforms, topicName })
+    return this.#change(() => (reading.kind === 'plan' ? this.#take(reading, arrival) : this.#refuse(reading, arrival)))
+  }
+
+  /** Withdraws a plan on this edge, whoever sent it: every scope's. */
+  withdraw(name: string): Receipt {
+    return this.#change(() => {
+      const standing = this.#options.rows.plansNamed(name).filter(row => row.withdrawn === null)
+      for (const row of standing) this.#markWithdrawn(row, 'http')
+      if (standing.length > 0) this.#settle(name)
+      return standing.length > 0 || this.#forgetRefusal(name)
+        ? { outcome: 'withdrawn', name }
+        : { outcome: 'unknown', name }
+    })
+  }
+
+  /** Runs a plan once more that has failed or lost to another. */
+  retry(name: string): Receipt {
+    return this.#change(() => {
+      const effective = this.#effective(name)
+      const phase = this.#options.rows.status(name)?.phase
+      if (effective === undefined) return { outcome: 'unknown', name }
+      const { revision } = effective
+      if (phase !== 'Failed' && phase !== 'Superseded') return { outcome: 'unchanged', name, revision }
+      this.#begin(effective)
+      return { outcome: 'accepted', name, revision }
+    })
+  }
+
+  /** Withdraws what groups sent that the edge has left: their topics are not heard any more. */
+  leaveGroups(groups: readonly string[]): void {
+    const ours = new Set<Scope>(['edge', ...groups.map((group): Scope => `group:${group}`)])
+    for (const { name, scope } of this.#options.rows.standing()) {
+      if (!ours.has(scope)) this.#change(() => this.#withdrawScope(name, scope, 'empty'))
+    }
+  }
+
+  /** The plan of a scope, if it stands. */
+  planOf(name: string, scope: Scope): Plan | undefined {
+    const document = this.documentOf(name, scope)
+    return document && interpret(document, this.#options.platforms).plan
+  }
+
+  /** The plan as it was sent, if it stands. */
+  documentOf(name: string, scope: Scope): PlanDocument | undefined {
+    const row = this.#options.rows.plan(name, scope)
+    const document: unknown = row?.document == null ? undefined : JSON.parse(row.document)
+    return isPlanDocument(document) ? document : undefined
+  }
+
+  /** Writes down who loses a target now that more digests are known. Gives false when the plan itself does. */
+  settleConflicts(plan: Plan, run: number): boolean {
+    return this.#change(() => this.#decideConflicts(plan, run))
+  }
+
+  #decideConflicts(plan: Plan, run: number): boolean {
+    const losses = findLosses(this.#options.rows, plan, run)
+    for (const loss of losses) this.#supersede(loss)
+    return !losses.some(loss => loss.loser === plan.name)
+  }
+
+  #take(reading: Extract<PlanReading, { kind: 'plan' }>, arrival: Arrival): Receipt {
+    const { plan } = reading
+    const { name, revision } = plan
+    const scope = arrival.via === 'mqtt' ? arrival.scope : 'edge'
+    const known = this.#options.rows.plan(name, scope)
+    if (known !== undefined && revision < known.revision) return this.#refuseStale(plan, known, arrival)
+    if (known !== undefined && revision === known.revision && !this.#beginsAfresh(plan, known, arrival)) {
+      return { outcome: 'unchanged', name, revision }
+    }
+    if (known === undefined && this.#options.rows.countStanding() >= maxPlans) {
+      return this.#refuse(
+        {
+          kind: 'refused',
+          reason: 'Infeasible',
+          problems: [`this edge has ${maxPlans} plans already`],
+          name,
+          revision,
+        },
+        arrival,
+      )
+    }
+    this.#options.rows.putPlan(
+      {
+        name,
+        scope,
+        revision,
+        issuedAt: plan.issuedAt,
+        document: plan.withdrawn ? null : JSON.stringify(reading.document),
+        withdrawn: plan.withdrawn ? 'field' : null,
+      },
+      this.#options.now(),
+    )
+    this.#settle(name)
+    return { outcome: plan.withdrawn ? 'withdrawn' : 'accepted', name, revision }
+  }
+
+  /** Whether a plan of the same revision as the known one is more than the same plan again. */
+  #beginsAfresh(plan: Plan, known: PlanRow, arrival: Arrival): boolean {
+    if (plan.withdrawn) return known.withdrawn !== 'field' // a publisher that withdraws need not count up
+    // What was withdrawn here is still retained by the broker and comes back with every connection: that is no new wish. What
+    // its own publisher withdrew by an empty payload is gone from there, so this one was sent again.
+    return known.withdrawn === 'empty' || (known.withdrawn === 'http' && arrival.via === 'http')
+  }
+
+  #withdrawScope(name: string, scope: Scope, how: Withdrawal): Receipt {
+    const row = this.#options.rows.plan(name, scope)
+    if (row === undefined)
+      return this.#forgetRefusal(name) ? { outcome: 'withdrawn', name } : { outcome: 'unknown', name }
+    const stood = row.withdrawn === null
+    // An empty payload also lifts what `withdrawn: true` said before, so that a group's plan counts again
+    if (row.withdrawn !== how) this.#markWithdrawn(row, how)
+    this.#settle(name)
+    return stood
+      ? { outcome: 'withdrawn', name, revision: row.revision }
+      : { outcome: 'unchanged', name, revision: row.revision }
+  }
+
+  #markWithdrawn(row: PlanRow, how: Withdrawal): void {
+    this.#options.rows.putPlan({ ...row, document: null, withdrawn: how }, this.#options.now())
+  }
+
+  /** The scope whose plan of this name counts: the edge's own, else the group's that was issued last, then the greater name. */
+  #effective(name: string): PlanRow | undefined {
+    const rows = this.#options.rows.plansNamed(name)
+    const own = rows.find(row => row.scope === 'edge')
+    if (own?.withdrawn === null) return own
+    // Withdrawn by a plan on the edge's own topic: that outranks every group
+    if (own?.withdrawn === 'field') return undefined
+    return rows
+      .filter(row => row.scope !== 'edge' && row.withdrawn === null)
+      .sort((a, b) => b.issuedAt - a.issuedAt || (a.scope < b.scope ? 1 : -1))
+      .at(0)
+  }
+
+  /** Brings the plan's run and status in line with the rows of its scopes. */
+  #settle(name: string): void {
+    const { rows } = this.#options
+    const effective = this.#effective(name)
+    const status = rows.status(name)
+    if (effective === undefined) {
+      this.#endWithdrawn(name)
+      return
+    }
+    const current = status && readStatus(status)
+    const same = status?.scope === effective.scope && current?.revision === effective.revision
+    if (same && current.phase !== 'Withdrawn' && current.phase !== 'Rejected') return
+    this.#begin(effective)
+  }
+
+  #begin(row: PlanRow): void {
+    const { rows, book, now } = this.#options
+    const { name, scope } = row
+    const run = rows.next('run')
+    const plan = this.planOf(name, scope)
+    this.#touched.add(name)
+    if (plan === undefined) {
+      // An older version of the agent has accepted what this one does not understand
+      const problems = listFormProblems(row.document === null ? undefined : JSON.parse(row.document))
+      book.begin(refusalDraft(name, row.revision, 'Invalid', problems), { run, scope })
+      return
+    }
+    for (const [position, { target, source }] of plan.images.entries()) {
+      const { repository, tag = null } = target
+      const digest = source.digest ?? null
+      rows.putWanted({ plan: name, run, position, repository, tag, digest, localDigest: null, published: false })
+    }
+    const report = new RunReport(plan)
+    const late = plan.notAfter !== undefined && plan.notAfter < now()
+    if (late) {
+      book.begin(report.draft('Expired', { message: `arrived after ${formatTime(plan.notAfter)}` }), { run, scope })
+    } else {
+      book.begin(report.draft('Accepted', plan.notes.length > 0 ? { message: plan.notes.join('; ') } : {}), {
+        run,
+        scope,
+      })
+      this.#decideConflicts(plan, run)
+    }
+    rows.removeOtherRuns(name, run, rows.status(name)?.readyRun ?? null)
+  }
+
+  #endWithdrawn(name: string): void {
+    const row = this.#options.rows.status(name)
+    if (row === undefined) {
+      // `withdrawn: true` for a plan that was never seen here: it gets its answer all the same
+      const scope = 'edge'
+      this.#options.book.begin(emptyDraft(name, this.#options.rows.plan(name, scope)?.revision ?? null, 'Withdrawn'), {
+        run: this.#options.rows.next('run'),
+        scope,
+      })
+      return
+    }
+    const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
+    if (last.phase === 'Withdrawn') return
+    this.#options.book.record({ ...last, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
+    this.#touched.add(name)
+  }
+
+  #supersede({ loser, winner, target }: Loss): void {
+    const row = this.#options.rows.status(loser)
+    if (row === undefined || row.phase === 'Superseded') return
+    const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
+    const message = `the plan ${winner}, which was issued later, wants other content under ${target}`
+    const draft: StatusDraft = { ...last, phase: 'Superseded', reason: null, message, hint: null }
+    this.#options.book.record(draft, row.run, { supersededBy: winner })
+    this.#touched.add(loser)
+  }
+
+  #refuseStale(plan: Plan, known: PlanRow, arrival: Arrival): Receipt {
+    const problem = `metadata.revision: ${plan.revision} is lower than ${known.revision}, which this edge has${known.withdrawn === null ? '' : ' had, and withdrawn'}`
+    const refusal = {
+      kind: 'refused',
+      reason: 'Stale',
+      problems: [problem],
+      name: plan.name,
+      revision: plan.revision,
+    } as const
+    return { ...this.#refuse(refusal, arrival), outcome: 'stale' }
+  }
+
+  /**
+   * Answers a plan that can't be taken. Over HTTP the receipt is the answer. Over MQTT it is a status, which takes the place of
+   * the retained one only where that says nothing of a plan that was accepted.
+   */
+  #refuse(refusal: Extract<PlanReading, { kind: 'refused' }>, arrival: Arrival): Receipt {
+    const { reason, problems, revision } = refusal
+    const name = arrival.via === 'mqtt' ? arrival.name : (refusal.name ?? '')
+    const receipt: Receipt = { outcome: 'rejected', name, problems, ...(revision === undefined ? {} : { revision }) }
+    this.#options.logger.warn({ plan: name.slice(0, maxTopicName), via: arrival.via, reason, problems }, 'plan refused')
+    if (arrival.via === 'http' || name === '' || name.length > maxTopicName) return receipt
+    const { rows, book } = this.#options
+    const draft = refusalDraft(name, revision ?? null, reason, problems)
+    const row = rows.status(name)
+    if (row !== undefined && row.phase !== 'Rejected') book.refuse(draft)
+    else book.begin(draft, { run: rows.next('run'), scope: arrival.scope })
+    return receipt
+  }
+
+  /** An empty payload takes back a plan that was refused, too. */
+  #forgetRefusal(name: string): boolean {
+    const row = this.#options.rows.status(name)
+    if (row?.phase !== 'Rejected') return false
+    this.#endWithdrawn(name)
+    return true
+  }
+
+  /** One transaction; the queue hears of it after the commit. */
+  #change<T>(work: () => T): T {
+    this.#touched = new Set()
+    const result = this.#options.book.write(work)
+    for (const name of this.#touched) this.#options.changed(name)
+    return result
+  }
+}
+
+function refusalDraft(
+  name: string,
+  revision: number | null,
+  reason: RejectedReason,
+  problems: readonly string[],
+): StatusDraft {
+  const hint = reason === 'Stale' ? 'Send the plan with a higher revision.' : 'Correct the plan and send it again.'
+  return { ...emptyDraft(name, revision, 'Rejected'), reason, message: problems.join('; '), hint }
+}
+
+function emptyDraft(name: string, revision: number | null, phase: Phase): StatusDraft {
+  return {
+    plan: name,
+    revision,
+    phase,
+    reason: null,
+    message: null,
+    hint: null,
+    quote: null,
+    bytes: { done: 0, fetched: 0, resumed: 0 },
+    images: [],
+    package: null,
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * Which plans run now: at most `maxRuns`, by priority, then by arrival. A plan that has failed for the moment waits outside the
+ * line until its next try. What is in the line follows the plans' statuses on disk: the intake changes those, and says so.
+ */
+import type { Logger } from 'pino'
+import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
+import { isDigest } from '../oci/digest.ts'
+import { formatTarget } from '../oci/reference.ts'
+import type { State } from '../state/database.ts'
+import { Ingests } from '../state/ingests.ts'
+import type { PlanRows, StatusRow } from '../state/plans.ts'
+import type { ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import { keeperOf } from './conflicts.ts'
+import type { Intake } from './intake.ts'
+import type { Plan } from './plan.ts'
+import { ProgressMeter, type ProgressOptions } from './progress.ts'
+import { describeKept, type Outcome, type RunContext, runPass } from './run.ts'
+import { RunReport, type Why } from './run-report.ts'
+import { formatTime, isTerminal, type Phase, type PlanProgress } from './status.ts'
+import { readStatus, type StatusBook, type StatusChange } from './status-book.ts'
+
+/** No registry is obeyed that asks for a longer wait, in milliseconds. */
+const longestRetryAfterMs = 24 * 60 * 60 * 1000
+
+export interface QueueOptions {
+  readonly state: Pick<State, 'db'>
+  readonly rows: PlanRows
+  readonly book: StatusBook
+  readonly intake: Pick<Intake, 'planOf' | 'settleConflicts'>
+  readonly engine: TransferEngine
+  readonly retry: BackoffOptions
+  readonly maxRuns: number
+  readonly progress: ProgressOptions
+  readonly logger: Logger
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** A plan that is wanted and has not ended. */
+interface Entry {
+  readonly plan: Plan
+  readonly run: number
+  readonly report: RunReport
+  readonly meter: ProgressMeter
+  readonly published: Map<number, ResolvedImage>
+  /** Set while the entry waits for its next try. */
+  timer: NodeJS.Timeout | undefined
+  /** Whether the line's status was told. */
+  told: boolean
+  started: boolean
+  /** Passes that ended without gain, in a row. */
+  failures: number
+}
+
+/** A pass that goes on, or is just being stopped. */
+interface Running {
+  readonly entry: Entry
+  readonly controller: AbortController
+  readonly ended: Promise<void>
+}
+
+export class PlanQueue {
+  readonly #options: QueueOptions
+  readonly #ingests: Ingests
+  /** By plan. */
+  readonly #entries = new Map<string, Entry>()
+  readonly #running = new Map<string, Running>()
+  #pumping: NodeJS.Immediate | undefined
+  #open = false
+
+  constructor(options: QueueOptions) {
+    this.#options = options
+    this.#ingests = new Ingests(options.state.db)
+  }
+
+  /** Lines up every plan that has not ended, and begins. */
+  start(): void {
+    this.#open = true
+    for (const row of this.#options.rows.statuses()) this.changed(row.name)
+  }
+
+  /** Stops every run. What has arrived stays on disk, and the statuses as they are. */
+  async stop(): Promise<void> {
+    this.#open = false
+    clearImmediate(this.#pumping)
+    for (const entry of this.#entries.values()) clearTimeout(entry.timer)
+    for (const { controller } of this.#running.values()) controller.abort()
+    await Promise.allSettled([...this.#running.values()].map(running => running.ended))
+    this.#entries.clear()
+  }
+
+  /** The plan's status on disk may have changed: it joins the line, leaves it, or begins anew. */
+  changed(name: string): void {
+    if (!this.#open) return
+    const row = this.#options.rows.status(name)
+    const live = row !== undefined && !isTerminal(readStatus(row).phase)
+    const entry = this.#entries.get(name)
+    if (entry && !(live && row.run === entry.run)) this.#leave(name, entry)
+    if (live && !this.#entries.has(name)) this.#join(row)
+    this.#pump()
+  }
+
+  /** Ends the wait for the next try. */
+  wake(name: string): boolean {
+    const entry = this.#entries.get(name)
+    if (entry?.timer === undefined) return false
+    this.#endWait(entry)
+    return true
+  }
+
+  /** Reports plans as expired that waited in the line for too long. */
+  expire(): void {
+    for (const [name, entry] of this.#entries) if (!this.#running.has(name)) this.#expireIfLate(entry)
+  }
+
+  /** How a plan's run is at this moment. */
+  report(name: string): RunReport | undefined {
+    return this.#entries.get(name)?.report
+  }
+
+  progress(name: string): PlanProgress | undefined {
+    return this.#running.get(name)?.entry.meter.read()
+  }
+
+  #join(row: StatusRow): void {
+    const plan = this.#options.intake.planOf(row.name, row.scope)
+    if (plan === undefined) return
+    const report = new RunReport(plan, readStatus(row))
+    const meter = new ProgressMeter(report, this.#options.progress)
+    const state = { timer: undefined, told: false, started: row.started, failures: 0 }
+    this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state })
+  }
+
+  #leave(name: string, entry: Entry): void {
+    clearTimeout(entry.timer)
+    this.#entries.delete(name)
+    this.#running.get(name)?.controller.abort()
+  }
+
+  /** Looks at the line soon: several changes at once are one look, and whoever made them has returned by then. */
+  #pump(): void {
+    if (!this.#open) return
+    this.#pumping ??= setImmediate(() => {
+      this.#pumping = undefined
+      this.#advance()
+    })
+  }
+
+  #advance(): void {
+    const line = [...this.#entries.values()]
+      .filter(entry => entry.timer === undefined && !this.#running.has(entry.plan.name))
+      .sort((a, b) => b.plan.priority - a.plan.priority || a.run - b.run)
+    let stopping = [...this.#running.values()].filter(running => running.controller.signal.aborted).length
+    for (const entry of line) {
+      if (this.#expireIfLate(entry)) continue
+      if (this.#running.size < this.#options.maxRuns) this.#begin(entry)
+      else if (stopping > 0)
+        stopping -= 1 // its place is free in a moment
+      else if (!this.#preemptFor(entry)) this.#tellQueued(entry)
+    }
+  }
+
+  /** Stops the least of the running plans that have less priority; it goes back into the line with all that it has fetched. */
+  #preemptFor(entry: Entry): boolean {
+    const [least] = [...this.#running.values()]
+      .filter(({ controller }) => !controller.signal.aborted)
+      .sort((a, b) => a.entry.plan.priority - b.entry.plan.priority || b.entry.run - a.entry.run)
+    if (least === undefined || least.entry.plan.priority >= entry.plan.priority) return false
+    this.#options.logger.info(
+      { plan: least.entry.plan.name, for: entry.plan.name },
+      'plan makes room for one of higher priority',
+    )
+    least.entry.told = false
+    least.controller.abort()
+    return true
+  }
+
+  #tellQueued(entry: Entry): void {
+    if (entry.told) return
+    entry.told = true
+    this.#record(entry, 'Waiting', { reason: 'Queue', message: `${this.#options.maxRuns} other plans are running` })
+  }
+
+  #expireIfLate(entry: Entry): boolean {
+    const { notAfter } = entry.plan
+    if (entry.started || notAfter === undefined || notAfter >= this.#options.now()) return false
+    this.#leave(entry.plan.name, entry)
+    this.#record(entry, 'Expired', { message: `not started before ${formatTime(notAfter)}` })
+    return true
+  }
+
+  #begin(entry: Entry): void {
+    const { name } = entry.plan
+    const controller = new AbortController()
+    const ended = this.#pass(entry, controller.signal)
+      .catch(error => this.#options.logger.error({ plan: name, err: error }, 'a run ended with a fault of the agent'))
+      .finally(() => {
+        this.#running.delete(name)
+        this.#pump()
+      })
+    this.#running.set(name, { entry, controller, ended })
+  }
+
+  async #pass(entry: Entry, signal: AbortSignal): Promise<void> {
+    entry.started = true
+    entry.meter.start()
+    try {
+      const outcome = await runPass(this.#context(entry), signal)
+      if (this.#entries.get(entry.plan.name) === entry) this.#conclude(entry, outcome)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      entry.meter.stop()
+    }
+  }
+
+  #conclude(entry: Entry, outcome: Outcome): void {
+    if (outcome.kind === 'wait') {
+      this.#waitForRetry(entry, outcome)
+      return
+    }
+    this.#leave(entry.plan.name, entry)
+    if (outcome.kind === 'failed') this.#record(entry, 'Failed', outcome.why)
+    if (outcome.kind === 'ready') {
+      const notes = [...entry.plan.notes, ...outcome.notes]
+      this.#record(entry, 'Ready', notes.length > 0 ? { message: notes.join('; ') } : {})
+    }
+  }
+
+  #waitForRetry(entry: Entry, outcome: Extract<Outcome, { kind: 'wait' }>): void {
+    entry.failures = entry.report.gained > 0 ? 1 : entry.failures + 1
+    const asked = Math.min(outcome.retryAfterMs, longestRetryAfterMs)
+    const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
+    const next = formatTime(this.#options.now() + delay)
+    entry.timer = setTimeout(() => this.#endWait(entry), delay)
+    entry.told = true
+    const { reason, message, hint } = outcome
+    this.#record(entry, 'Waiting', { reason, message: `${message}; next try at ${next}`, hint })
+  }
+
+  #endWait(entry: Entry): void {
+    clearTimeout(entry.timer)
+    entry.timer = undefined
+    this.#pump()
+  }
+
+  #context(entry: Entry): RunContext {
+    const { plan, run, report, published, meter } = entry
+    const { rows, book, engine, intake } = this.#options
+    return {
+      plan,
+      engine,
+      report,
+      published,
+      pins: this.#pins(entry),
+      enter: phase => {
+        meter.phase = phase
+        this.#record(entry, phase, {}, { started: true })
+      },
+      settle: found => {
+        book.write(() => {
+          // a published image keeps the digest that it was resolved to: as it was put, it may have another
+          for (const [at, image] of found)
+            if (!published.has(at)) this.#writeWanted(entry, at, { digest: image.root.digest })
+        })
+        return intake.settleConflicts(plan, run)
+      },
+      placed: images =>
+        book.write(() => {
+          for (const [at, image] of images)
+            this.#writeWanted(entry, at, { localDigest: image.root.digest, published: true })
+        }),
+      removals: () => {
+        const kept = plan.remove.map(target => ({
+          target,
+          keeper: keeperOf(rows, plan, target.repository, target.tag ?? ''),
+        }))
+        return {
+          remove: kept.filter(({ keeper }) => keeper === undefined).map(({ target }) => target),
+          notes: kept.flatMap(({ target, keeper }) => (keeper === undefined ? [] : [describeKept(target, keeper)])),
+        }
+      },
+      arrived: digest => this.#ingests.find(digest)?.synced ?? 0,
+    }
+  }
+
+  /** Without `atomic`, what an earlier process has published stays as it is. With it, nothing was, or all. */
+  #pins(entry: Entry): RunContext['pins'] {
+    const { plan, run } = entry
+    const pins = new Map()
+    if (plan.atomic) return pins
+    for (const { position, digest, published } of this.#options.rows.wanted(plan.name, run)) {
+      if (published && digest !== null && isDigest(digest)) pins.set(position, digest)
+    }
+    return pins
+  }
+
+  #writeWanted(
+    entry: Entry,
+    position: number,
+    change: { digest?: string; localDigest?: string; published?: boolean },
+  ): void {
+    const { plan, run } = entry
+    const row = this.#options.rows.wanted(plan.name, run).find(wanted => wanted.position === position)
+    if (row) this.#options.rows.putWanted({ ...row, ...change })
+    else
+      this.#options.logger.debug(
+        { plan: plan.name, run, target: formatTarget(plan.images[position]?.target ?? { repository: '' }) },
+        'the run was replaced',
+      )
+  }
+
+  #record(entry: Entry, phase: Phase, why: Why, change?: StatusChange): void {
+    this.#options.book.record(entry.report.draft(phase, why), entry.run, change)
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * How a run is right now: its images, bytes and quote, in memory. Becomes a status at every change of phase, and progress
+ * between them. One for each run, over all of its passes; filled by run.ts.
+ */
+import { performance } from 'node:perf_hooks'
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { ImageError } from '../oci/errors.ts'
+import { formatTarget } from '../oci/reference.ts'
+import type { FetchProgress, ResolvedImage } from '../transfer/engine.ts'
+import type { Plan } from './plan.ts'
+import {
+  type ByteCounts,
+  describeError,
+  type ImageStatus,
+  type Phase,
+  type PlanStatus,
+  type Quote,
+  type Reason,
+  type StatusDraft,
+} from './status.ts'
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+/** Why a plan is in its phase, and what an operator can do. */
+export interface Why {
+  readonly reason?: Reason
+  readonly message?: string
+  readonly hint?: string
+}
+
+/** Bytes of one image in the current pass. */
+interface Arrivals {
+  received: number
+  resumed: number
+  completed: number
+}
+
+/** The rate is measured over this many milliseconds. */
+const rateWindowMs = 10_000
+
+export class RunReport {
+  readonly plan: Plan
+  readonly images: readonly Mutable<ImageStatus>[]
+  quote: Quote | null
+  /** Called whenever bytes have arrived. */
+  onBytes: () => void = () => {}
+  #fetched: number
+  #resumed: number
+  /** Of the quote, what was here when the current pass began. */
+  #before: number
+  /** The blobs that the current pass has to get, and which of them are complete. */
+  #missing = new Map<string, number>()
+  #completed = new Set<string>()
+  #completedBytes = 0
+  /** Received or resumed in the current pass. */
+  #arrived = 0
+  /** Received by this process into blobs that are not complete: when they are resumed, nobody else's work is. */
+  #ownPartial = 0
+  /** The images' roots as upstream has them; in the status stands what was put here. */
+  readonly #roots = new Map<number, string>()
+  #samples: { at: number; fetched: number }[] = []
+
+  /** @param last the run's last status, when an earlier process wrote it. */
+  constructor(plan: Plan, last?: PlanStatus) {
+    this.plan = plan
+    this.quote = last?.quote ?? null
+    this.#fetched = last?.bytes.fetched ?? 0
+    this.#resumed = last?.bytes.resumed ?? 0
+    this.#before = last?.bytes.done ?? 0
+    this.images = plan.images.map((request, at) => {
+      const known = last?.images.length === plan.images.length ? last.images[at] : undefined
+      return known ? { ...known } : newImage(formatTarget(request.target), request.source)
+    })
+  }
+
+  get bytes(): ByteCounts {
+    return { done: this.#done(), fetched: this.#fetched, resumed: this.#resumed }
+  }
+
+  /** Bytes that arrived and were kept in the current pass: whether trying again at once makes sense. */
+  get gained(): number {
+    return this.#completedBytes + this.#ownPartial
+  }
+
+  image(at: number): Mutable<ImageStatus> {
+    const image = this.images[at]
+    if (image === undefined) throw new RangeError(`plan ${this.plan.name} has no image ${at}`)
+    return image
+  }
+
+  /** A status of this moment. */
+  draft(phase: Phase, why: Why = {}): StatusDraft {
+    return {
+      plan: this.plan.name,
+      revision: this.plan.revision,
+      phase,
+      reason: why.reason ?? null,
+      message: why.message ?? null,
+      hint: why.hint ?? null,
+      quote: this.quote,
+      bytes: this.bytes,
+      images: this.images.map(image => ({
+        ...image,
+        phase: atWork.has(phase) ? image.phase : restingPhase(image.phase),
+      })),
+      package: this.plan.package ?? null,
+    }
+  }
+
+  /** Takes note of what an image is, and of which blobs the local side lacks. */
+  found(at: number, image: ResolvedImage, missing: readonly Descriptor[]): void {
+    const status = this.image(at)
+    const bytesMissing = sum(missing)
+    const known = this.#roots.get(at) ?? status.digest
+    if (known !== image.root.digest || status.bytesTotal !== image.bytesTotal) {
+      status.bytesPresent = Math.max(0, image.bytesTotal - bytesMissing)
+    }
+    this.#roots.set(at, image.root.digest)
+    status.digest = image.root.digest
+    status.bytesTotal = image.bytesTotal
+    status.bytesDone = Math.max(0, image.bytesTotal - status.bytesPresent - bytesMissing)
+  }
+
+  /** Begins to count the bytes of a pass that lacks these blobs. */
+  expect(missing: readonly Descriptor[]): void {
+    this.#missing = new Map(missing.map(blob => [blob.digest, blob.size]))
+    this.#before = Math.max(0, (this.quote?.bytesMissing ?? 0) - sum(missing))
+    this.#completed.clear()
+    this.#completedBytes = 0
+    this.#arrived = 0
+  }
+
+  /** Counts what a fetch of the image tells. */
+  counterOf(at: number, missing: readonly Descriptor[]): FetchProgress {
+    const image = this.image(at)
+    const wanted = new Map(missing.map(blob => [blob.digest, blob.size]))
+    const before = image.bytesDone
+    const arrivals: Arrivals = { received: 0, resumed: 0, completed: 0 }
+    const update = () => {
+      const arrived = Math.max(arrivals.completed, arrivals.received + arrivals.resumed)
+      image.bytesDone = before + Math.min(arrived, sum(missing))
+      this.onBytes()
+    }
+    return {
+      received: (host, bytes) => {
+        image.source = host
+        arrivals.received += bytes
+        this.#fetched += bytes
+        this.#arrived += bytes
+        this.#ownPartial += bytes
+        this.#sample()
+        update()
+      },
+      resumed: bytes => {
+        const own = Math.min(bytes, this.#ownPartial)
+        this.#ownPartial -= own
+        this.#resumed += bytes - own
+        arrivals.resumed += bytes
+        this.#arrived += bytes
+        update()
+      },
+      completed: blob => {
+        arrivals.completed += wanted.get(blob.digest) ?? 0
+        wanted.delete(blob.digest)
+        this.#complete(blob)
+        update()
+      },
+      retried: (_blob, error) => {
+        image.attempts += 1
+        image.error = error.message.slice(0, 1024)
+      },
+    }
+  }
+
+  /** An image has all of its content. */
+  arrived(at: number): void {
+    const image = this.image(at)
+    image.bytesDone = image.bytesTotal - image.bytesPresent
+    image.error = null
+    image.phase = 'Fetched'
+    this.onBytes()
+  }
+
+  failed(at: number, error: ImageError): void {
+    const image = this.image(at)
+    image.error = describeError(error)
+    image.phase = error.transient ? 'Waiting' : 'Failed'
+  }
+
+  /** Bytes per second over the last seconds, and how long the rest takes at that rate. */
+  pace(): { rate: number; secondsLeft: number | null } {
+    const now = performance.now()
+    this.#samples = this.#samples.filter(sample => now - sample.at <= rateWindowMs)
+    const [first] = this.#samples
+    if (first === undefined || now - first.at < 1) return { rate: 0, secondsLeft: null }
+    const rate = Math.round(((this.#fetched - first.fetched) * 1000) / (now - first.at))
+    const left = Math.max(0, (this.quote?.bytesMissing ?? 0) - this.#done())
+    return { rate, secondsLeft: rate > 0 ? Math.ceil(left / rate) : null }
+  }
+
+  #complete(blob: Descriptor): void {
+    if (!this.#missing.has(blob.digest) || this.#completed.has(blob.digest)) return
+    this.#completed.add(blob.digest)
+    this.#completedBytes += blob.size
+    this.#ownPartial = Math.max(0, this.#ownPartial - blob.size)
+  }
+
+  #done(): number {
+    const missing = (this.quote?.bytesMissing ?? 0) - this.#before
+    // received again after a mismatch, bytes would count twice: what is missing is the limit
+    return this.#before + Math.max(0, Math.min(missing, Math.max(this.#completedBytes, this.#arrived)))
+  }
+
+  #sample(): void {
+    const now = performance.now()
+    const last = this.#samples.at(-1)
+    // four samples a second are enough, however small the chunks
+    if (last === undefined || now - last.at >= 250) this.#samples.push({ at: now, fetched: this.#fetched })
+    while ((this.#samples[0]?.at ?? now) < now - rateWindowMs) this.#samples.shift()
+  }
+}
+
+/** The phases of a plan in which its images are worked on. */
+const atWork: ReadonlySet<Phase> = new Set(['Resolving', 'Fetching', 'Verifying'])
+
+function restingPhase(phase: ImageStatus['phase']): ImageStatus['phase'] {
+  return phase === 'Resolving' || phase === 'Fetching' ? 'Waiting' : phase
+}
+
+function newImage(target: string, source: { registry: string; digest?: string }): Mutable<ImageStatus> {
+  return {
+    target,
+    digest: source.digest ?? null,
+    phase: 'Accepted',
+    bytesTotal: 0,
+    bytesPresent: 0,
+    bytesDone: 0,
+    attempts: 0,
+    source: source.registry,
+    error: null,
+  }
+}
+
+function sum(blobs: readonly Descriptor[]): number {
+  return blobs.reduce((total, blob) => total + blob.size, 0)
+}

@@ -1,0 +1,311 @@
+/**
+ * One pass over a plan: from what is asked to what is confirmed. Passes are repeated by the queue until one ends the plan; what
+ * a pass has achieved costs the next one nothing. Plan contract, "What the agent promises", 4 to 6.
+ */
+
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
+import { formatTarget, type Target } from '../oci/reference.ts'
+import type { ImageRequest, ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import { inTurn } from './in-turn.ts'
+import type { Plan } from './plan.ts'
+import type { RunReport, Why } from './run-report.ts'
+import { describeError, type Phase } from './status.ts'
+
+/** Images that are resolved, fetched or confirmed at once. Blobs have limits of their own, over all plans. */
+const imagesAtOnce = 4
+
+/** How a pass ended. */
+export type Outcome =
+  | { readonly kind: 'ready'; readonly notes: readonly string[] }
+  | { readonly kind: 'failed'; readonly why: Why }
+  | {
+      readonly kind: 'wait'
+      readonly reason: 'Retry' | 'Space'
+      readonly message: string
+      readonly hint: string
+      readonly retryAfterMs: number
+    }
+  /** Another plan has won a target; that is written down already. */
+  | { readonly kind: 'superseded' }
+
+/** What a pass needs to know and to tell. */
+export interface RunContext {
+  readonly plan: Plan
+  readonly engine: TransferEngine
+  readonly report: RunReport
+  /** Images that are published already, by their place in the plan: they are not resolved again, and stay as they are. */
+  readonly published: Map<number, ResolvedImage>
+  /** Roots that an earlier process has published, by place. */
+  readonly pins: ReadonlyMap<number, Digest>
+  /** Writes a status of this moment. */
+  enter(phase: Phase): void
+  /** Writes down what the images turned out to be. Gives false when that lets the plan lose to another. */
+  settle(found: ReadonlyMap<number, ResolvedImage>): boolean
+  /** Writes down that images are in place under their tags. */
+  placed(images: ReadonlyMap<number, ResolvedImage>): void
+  /** The tags to remove that no later plan wants, with notes about the others. */
+  removals(): { readonly remove: readonly Target[]; readonly notes: readonly string[] }
+  /** Bytes of the blob that an interrupted transfer left on disk. */
+  arrived(digest: Digest): number
+}
+
+/**
+ * Runs the plan's steps once. Failures, of images and of the plan as a whole, are part of the outcome.
+ * @throws the signal's reason when it is aborted, and nothing else.
+ */
+export async function runPass(context: RunContext, signal: AbortSignal): Promise<Outcome> {
+  try {
+    return await runSteps(new Pass(context, signal))
+  } catch (thrown) {
+    signal.throwIfAborted()
+    const error = toImageError(thrown)
+    const message = describeError(error)
+    if (!error.transient) return { kind: 'failed', why: { reason: error.code, message, hint: error.hint } }
+    const reason = error.code === 'NO_SPACE' ? 'Space' : 'Retry'
+    return { kind: 'wait', reason, message, hint: error.hint, retryAfterMs: error.retryAfterMs ?? 0 }
+  }
+}
+
+async function runSteps(pass: Pass): Promise<Outcome> {
+  await pass.resolve()
+  if (pass.isLost) return pass.verdict()
+  if (!pass.settle()) return { kind: 'superseded' }
+  await pass.quote()
+  const short = await pass.findShortage()
+  if (short) return short
+  await pass.fetch()
+  if (pass.isLost) return pass.verdict()
+  await pass.publish()
+  await pass.confirm()
+  await pass.remove()
+  return pass.verdict()
+}
+
+class Pass {
+  /** What is asked for now, by place in the plan. */
+  readonly images = new Map<number, ResolvedImage>()
+  readonly #context: RunContext
+  readonly #signal: AbortSignal
+  readonly #failures = new Map<number, ImageError>()
+  readonly #missing = new Map<number, readonly Descriptor[]>()
+  readonly #notes: string[] = []
+
+  constructor(context: RunContext, signal: AbortSignal) {
+    this.#context = context
+    this.#signal = signal
+  }
+
+  /** Whether an image can't be had in a plan whose images belong together: whatever else arrives is of no use. */
+  get isLost(): boolean {
+    return this.#context.plan.atomic && [...this.#failures.values()].some(error => !error.transient)
+  }
+
+  async resolve(): Promise<void> {
+    const { plan, engine, report, published, pins } = this.#context
+    this.#context.enter('Resolving')
+    await this.#eachImage([...plan.images.keys()], async at => {
+      const known = published.get(at)
+      if (known) {
+        this.images.set(at, known)
+        return
+      }
+      report.image(at).phase = 'Resolving'
+      report.image(at).attempts += 1
+      const found = await engine.resolve(pinnedRequest(plan, at, pins.get(at)), this.#signal)
+      this.images.set(at, found)
+      this.#note(at, found.notes)
+    })
+  }
+
+  /** Whether the plan still has all of its targets, now that the digests are known. */
+  settle(): boolean {
+    return this.#context.settle(this.images)
+  }
+
+  /** What is missing, over all images, shared blobs counted once. */
+  async quote(): Promise<void> {
+    const { engine, report } = this.#context
+    await this.#eachImage([...this.images.keys()], async at => {
+      const image = this.#image(at)
+      const missing = await engine.missing(image, this.#signal)
+      this.#missing.set(at, missing)
+      report.found(at, image, missing)
+    })
+    const missing = this.#allMissing()
+    const all = unique([...this.images.values()].flatMap(image => [image.root, ...image.manifests, ...image.blobs]))
+    const bytesTotal = sumOf(all)
+    const bytesMissing = sumOf(missing)
+    // Later passes lack less of the same: the quote stays, so that its bytes can be counted against it
+    if (report.quote === null || report.quote.bytesTotal !== bytesTotal || report.quote.bytesMissing < bytesMissing) {
+      const bytesPeakDisk = this.#bytesToStore(missing)
+      report.quote = { bytesTotal, bytesMissing, bytesPeakDisk, verdict: 'Accepted', readyAt: null }
+    }
+    report.expect(missing)
+  }
+
+  /** Whether the disk has no room for what is missing. */
+  async findShortage(): Promise<Outcome | undefined> {
+    const needed = this.#bytesToStore(this.#allMissing())
+    const free = needed === 0 ? undefined : await this.#context.engine.freeBytes()
+    if (free === undefined || needed <= free) return undefined
+    return {
+      kind: 'wait',
+      reason: 'Space',
+      message: `needs ${needed} bytes, ${free} are free: ${needed - free} bytes are missing`,
+      hint: new ImageError('NO_SPACE', '').hint,
+      retryAfterMs: 0,
+    }
+  }
+
+  async fetch(): Promise<void> {
+    const { plan, engine, report, published } = this.#context
+    this.#context.enter('Fetching')
+    const others = new AbortController()
+    const signal = AbortSignal.any([this.#signal, others.signal])
+    await this.#eachImage([...this.images.keys()], async at => {
+      if (published.has(at) || others.signal.aborted) return
+      report.image(at).phase = 'Fetching'
+      const progress = report.counterOf(at, this.#missing.get(at) ?? [])
+      try {
+        const image = await engine.fetch(this.#image(at), { signal, priority: plan.priority, progress })
+        this.#note(at, image.notes)
+        this.images.set(at, image)
+        report.image(at).digest = image.root.digest
+        report.arrived(at)
+        if (!plan.atomic) await this.#publishOne(at, image)
+      } catch (error) {
+        // told by the image that made it so; this one was only stopped
+        if (others.signal.aborted && !this.#signal.aborted) return
+        if (plan.atomic && !toImageError(error).transient && !this.#signal.aborted) others.abort()
+        throw error
+      }
+    })
+  }
+
+  /** With `atomic`: all tags and removals together, once everything is here. */
+  async publish(): Promise<void> {
+    const { plan, engine } = this.#context
+    if (!plan.atomic || this.#failures.size > 0) return
+    const { remove, notes } = this.#context.removals()
+    this.#notes.push(...notes)
+    this.#notes.push(...(await engine.publish([...this.images.values()], remove, this.#signal)))
+    this.#context.placed(this.images)
+    for (const at of this.images.keys()) this.#context.report.image(at).phase = 'Published'
+  }
+
+  async confirm(): Promise<void> {
+    const { plan, engine, report, published } = this.#context
+    const inPlace = [...(plan.atomic && this.#failures.size === 0 ? this.images : published).keys()]
+    if (inPlace.length === 0 && plan.images.length > 0) return
+    this.#context.enter('Verifying')
+    await this.#eachImage(inPlace, async at => {
+      try {
+        await engine.confirm(this.#image(at), this.#signal)
+        report.image(at).phase = 'Ready'
+      } catch (error) {
+        published.delete(at) // so that the next pass puts right what is missing
+        throw error
+      }
+    })
+  }
+
+  /** Without `atomic`: removals, once everything else is in place. */
+  async remove(): Promise<void> {
+    const { plan, engine } = this.#context
+    if (plan.atomic || this.#failures.size > 0) return
+    const { remove, notes } = this.#context.removals()
+    this.#notes.push(...notes)
+    if (remove.length > 0) this.#notes.push(...(await engine.publish([], remove, this.#signal)))
+  }
+
+  /** What the failures of images mean for the plan. */
+  verdict(): Outcome {
+    const failures = [...this.#failures].sort(([a], [b]) => a - b)
+    const permanent = failures.filter(([, error]) => !error.transient)
+    const transient = failures.filter(([, error]) => error.transient)
+    if (transient.length > 0 && !this.isLost) return this.#wait(transient)
+    const [first] = permanent
+    if (first === undefined) return { kind: 'ready', notes: [...new Set(this.#notes)] }
+    const [, error] = first
+    return { kind: 'failed', why: { reason: error.code, message: this.#describe(permanent), hint: error.hint } }
+  }
+
+  #wait(failures: readonly (readonly [number, ImageError])[]): Outcome {
+    const errors = failures.map(([, error]) => error)
+    const full = errors.find(error => error.code === 'NO_SPACE')
+    const hint = (full ?? errors[0])?.hint ?? ''
+    const retryAfterMs = Math.max(0, ...errors.map(error => error.retryAfterMs ?? 0))
+    return { kind: 'wait', reason: full ? 'Space' : 'Retry', message: this.#describe(failures), hint, retryAfterMs }
+  }
+
+  async #publishOne(at: number, image: ResolvedImage): Promise<void> {
+    const { engine, report, published } = this.#context
+    this.#notes.push(...(await engine.publish([image], [], this.#signal)))
+    published.set(at, image)
+    this.#context.placed(new Map([[at, image]]))
+    report.image(at).phase = 'Published'
+  }
+
+  /** Does a step for images, a few at once. One that fails is out of the pass; a stop of the run stops them all. */
+  async #eachImage(places: readonly number[], step: (at: number) => Promise<void>): Promise<void> {
+    await inTurn(places, imagesAtOnce, async at => {
+      this.#signal.throwIfAborted()
+      if (this.#failures.has(at)) return
+      try {
+        await step(at)
+      } catch (error) {
+        this.#signal.throwIfAborted()
+        const failure = toImageError(error)
+        this.#failures.set(at, failure)
+        this.#context.report.failed(at, failure)
+        if (!this.#context.published.has(at)) this.images.delete(at)
+      }
+    })
+    this.#signal.throwIfAborted()
+  }
+
+  #image(at: number): ResolvedImage {
+    const image = this.images.get(at)
+    if (image === undefined) throw new RangeError(`image ${at} is not resolved`)
+    return image
+  }
+
+  #allMissing(): Descriptor[] {
+    return unique([...this.#missing.values()].flat())
+  }
+
+  #bytesToStore(missing: readonly Descriptor[]): number {
+    return missing.reduce((total, blob) => total + Math.max(0, blob.size - this.#context.arrived(blob.digest)), 0)
+  }
+
+  #describe(failures: readonly (readonly [number, ImageError])[]): string {
+    return failures.map(([at, error]) => `${this.#context.report.image(at).target}: ${describeError(error)}`).join('; ')
+  }
+
+  #note(at: number, notes: readonly string[]): void {
+    const { target } = this.#context.report.image(at)
+    this.#notes.push(...notes.map(note => `${target}: ${note}`))
+  }
+}
+
+/** What an earlier process has published is asked for by its digest: a tag that moved since then doesn't change it. */
+function pinnedRequest(plan: Plan, at: number, pin: Digest | undefined): ImageRequest {
+  const request = plan.images[at]
+  if (request === undefined) throw new RangeError(`plan ${plan.name} has no image ${at}`)
+  return pin === undefined ? request : { ...request, source: { ...request.source, digest: pin } }
+}
+
+function unique(content: readonly Descriptor[]): Descriptor[] {
+  return [...new Map(content.map(descriptor => [descriptor.digest, descriptor])).values()]
+}
+
+function sumOf(content: readonly Descriptor[]): number {
+  return content.reduce((total, descriptor) => total + descriptor.size, 0)
+}
+
+/** `repository:tag`, for notes about removals. */
+export function describeKept(target: Target, keeper: string): string {
+  return `${formatTarget(target)} is not removed: the plan ${keeper}, which was issued later, wants it`
+}
