@@ -14,6 +14,7 @@ import { readSecret } from './files.ts'
 import {
   defaultId,
   defaultPlatforms,
+  formatListen,
   type ListenAddress,
   parseListen,
   parseMirror,
@@ -45,13 +46,19 @@ export function completeDocument(document: ConfigDocument): CompleteDocument {
 }
 
 function completeEmbedded(embedded: EmbeddedDocument, stateDir: string) {
-  const { port } = listenOf(embedded.listen)
-  const advertise = embedded.advertise ?? (port === 0 ? undefined : `${hostname().toLowerCase()}:${port}`)
+  const advertise = embedded.advertise ?? defaultAdvertise(listenOf(embedded.listen))
   return {
     ...embedded,
     ...(advertise === undefined ? {} : { advertise }),
     storageDir: embedded.storageDir ?? join(stateDir, 'registry'),
   }
+}
+
+/** Nothing while the port is the system's choice. Who listens on one address is not reached by the host name for sure. */
+function defaultAdvertise({ host, port }: ListenAddress): string | undefined {
+  if (port === 0) return undefined
+  const everywhere = host === '0.0.0.0' || host === '::'
+  return formatListen({ host: everywhere ? hostname().toLowerCase() : host, port })
 }
 
 /** The parsed form of a complete document. Reads the files of secrets. */

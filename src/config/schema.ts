@@ -83,7 +83,7 @@ const EmbeddedSection = Type.Object(
     listen: listen('0.0.0.0:5000', 'Where nodes pull from.'),
     advertise: Type.Optional(
       text(hostForm, isRegistryHost, {
-        defaultText: 'the host name and the port of `listen`',
+        defaultText: 'the address of `listen`, with the host name where that is every address',
         example: 'edge-01:5000',
         description: 'The address that MECM is told.',
       }),
@@ -173,7 +173,7 @@ export const ConfigSchema = Type.Object({
     description: 'How to reach registries, by host. A host that is not listed is reached by https, anonymously.',
   }),
   dockerConfig: file(
-    '/root/.docker/config.json',
+    '/etc/edge-image-agent/docker.json',
     'A docker config.json whose `auths` are used for hosts without credentials here.',
   ),
   mqtt: Type.Optional(MqttSection),

@@ -260,4 +260,5 @@ t.test('the port of the local registry is told only when it is known', async t =
   const registry = (yaml: string) => load(t, yaml).config.registry
   t.match(registry('registry: {embedded: {listen: "127.0.0.1:0"}}'), { kind: 'embedded', advertise: undefined })
   t.match(registry('registry: {embedded: {advertise: "store.example:5000"}}'), { advertise: 'store.example:5000' })
+  t.match(registry('registry: {embedded: {listen: "127.0.0.1:5001"}}'), { advertise: '127.0.0.1:5001' })
 })
