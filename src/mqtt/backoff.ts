@@ -1,6 +1,6 @@
 /**
  * How long to wait before the next try: exponential, with full jitter, so that the sites that lost a broker together
- * don't come back to it together.
+ * don't come back to it together. Wider jitter than oci/backoff.ts has: there many requests of one site wait, here many sites.
  */
 
 export interface BackoffOptions {

@@ -132,7 +132,7 @@ export class BrokerConnection {
       await this.#answered((client, done) => {
         client.publish(topic, payload, { qos: 1, retain }, error => {
           if (!error) done()
-          else if ('code' in error) done(refusal(topic, error))
+          else if ('code' in error) done(refusal('publish on', topic, error))
           else this.#end(this.#closed())
         })
       })
@@ -157,14 +157,7 @@ export class BrokerConnection {
     return this.#answered((client, done) => {
       client.subscribe(filter, { qos: 1, rh: retainHandling }, (error, _granted, suback) => {
         if (!error) done()
-        else if (suback)
-          done(
-            new LinkError(
-              'forbidden',
-              `the broker does not let us subscribe to ${filter}; check its access rules`,
-              error,
-            ),
-          )
+        else if (suback) done(refusal('subscribe to', filter, error))
         else this.#end(this.#closed())
       })
     })
@@ -225,12 +218,9 @@ export class BrokerConnection {
   }
 }
 
-function refusal(topic: string, error: Error): LinkError {
-  return new LinkError(
-    'forbidden',
-    `the broker refuses what we publish on ${topic} (${error.message}); check its access rules`,
-    error,
-  )
+function refusal(what: string, topic: string, error: Error): LinkError {
+  const message = `the broker does not let us ${what} ${topic} (${error.message}); check its access rules`
+  return new LinkError('forbidden', message, error)
 }
 
 function reasonError(reason: number | undefined): Error {

@@ -244,7 +244,7 @@ export class MqttLink {
       }
     } catch (error) {
       if (!(error instanceof LinkError && error.code === 'forbidden')) throw error
-      this.#logger.warn({ err: error }, 'the broker does not let us read our own statuses: their sequence begins anew')
+      this.#logger.warn(error.fields, `${error.message}: the sequence of our statuses begins anew`)
     }
     this.#sequenceKnown = true
   }
