@@ -51,10 +51,10 @@ export function toStateError(error: unknown, dir: string): unknown {
   const code = byCode[given] ?? byCode[given.split('_', 2).join('_')]
   if (code === undefined) return error
   const what = {
-    'not-writable': `the state folder ${dir} can not be written`,
-    'disk-full': `no space is left on the disk of the state folder ${dir}`,
+    'not-writable': `the folder ${dir} can not be written`,
+    'disk-full': `no space is left on the disk of ${dir}`,
     corrupt: `the database ${dir}/agent.db is damaged`,
-    locked: `the state folder ${dir} is in use`,
+    locked: `the folder ${dir} is in use`,
     'newer-version': `the database ${dir}/agent.db is from a newer version`,
   }[code]
   return new StateError(code, dir, `${what} (${given}: ${error.message})`, error)

@@ -2,10 +2,8 @@
  * Blobs on disk by their digest, complete ones and those still arriving. The embedded registry's content, and by itself the staging
  * beside an external registry. Knows nothing of repositories and tags: store.ts does.
  */
-import { randomUUID } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
@@ -23,6 +21,7 @@ import {
   ingestPath,
   localError,
   syncFolder,
+  temporaryPath,
   writeFileDurably,
 } from './layout.ts'
 import { measureBlobs, recoverIngests } from './recover.ts'
@@ -212,12 +211,13 @@ export class ContentStore {
 
   async #write(digest: Digest, bytes: Uint8Array): Promise<void> {
     try {
-      if ((await this.readBytes(digest)) !== undefined) return
-      const spoilt = this.sizeNow(digest) ?? 0
-      await writeFileDurably(blobPath(this.#root, digest), this.#temporary(), async file => {
+      const before = this.sizeNow(digest)
+      const intact = before === bytes.byteLength && (before > maxManifestBytes || (await this.readBytes(digest)))
+      if (intact) return
+      await writeFileDurably(this.#root, blobPath(this.#root, digest), async file => {
         await file.writeFile(bytes)
       })
-      this.#completeBytes += bytes.byteLength - spoilt
+      this.#completeBytes += bytes.byteLength - (before ?? 0)
     } catch (error) {
       throw localError(error, `store ${shortDigest(digest)}`)
     }
@@ -231,7 +231,7 @@ export class ContentStore {
 
   /** Whether the folder takes a file, found out before work begins: permissions alone don't tell (a read-only mount, a full disk). */
   async #probe(): Promise<void> {
-    const path = this.#temporary()
+    const path = temporaryPath(this.#root)
     const file = await open(path, 'w')
     try {
       await file.writeFile('writable\n')
@@ -239,9 +239,5 @@ export class ContentStore {
       await file.close()
       await rm(path, { force: true })
     }
-  }
-
-  #temporary(): string {
-    return join(ingestFolder(this.#root), `tmp-${randomUUID()}`)
   }
 }

@@ -9,7 +9,7 @@ import { Compile } from 'typebox/compile'
 import { type Descriptor, DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { formatTarget, isRepository, parseTarget } from '../oci/reference.ts'
-import { ingestFolder, writeFileDurably } from './layout.ts'
+import { writeFileDurably } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
 
 /** What index.json says about one manifest: where it is shown. */
@@ -37,14 +37,14 @@ const shape = Compile(IndexShape)
 export async function writeLayoutMark(root: string): Promise<void> {
   const path = join(root, 'oci-layout')
   if (await fileSize(path)) return
-  await writeFileDurably(path, join(ingestFolder(root), 'tmp-oci-layout'), async file => {
+  await writeFileDurably(root, path, async file => {
     await file.writeFile('{"imageLayoutVersion":"1.0.0"}')
   })
 }
 
 /** Replaces index.json, whole or not at all. */
 export async function writeIndex(root: string, entries: readonly IndexEntry[]): Promise<void> {
-  await writeFileDurably(join(root, 'index.json'), join(ingestFolder(root), 'tmp-index.json'), async file => {
+  await writeFileDurably(root, join(root, 'index.json'), async file => {
     await file.appendFile(`{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[`)
     for (let at = 0; at < entries.length; at += entriesAtOnce) {
       const lines = entries.slice(at, at + entriesAtOnce).map(entry => JSON.stringify(toDocument(entry)))

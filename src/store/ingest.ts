@@ -4,14 +4,15 @@
  */
 import type { Hash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { AppendFile } from './append-file.ts'
-import { blobPath, ingestPath, localError, moveDurably } from './layout.ts'
+import { blobPath, ingestPath, localError, syncFolder } from './layout.ts'
 
 export interface IngestContext {
   readonly root: string
@@ -88,8 +89,9 @@ export class BlobIngest {
   readonly #context: IngestContext
   readonly #file: AppendFile
   readonly #hash: Hash
-  /** Bytes are right and complete: a commit that failed later need not, and can not, hash again. */
+  /** How far a commit has come; one that failed on a full disk goes on from there. */
   #verified = false
+  #moved = false
   #state: 'open' | 'committed' | 'gone' | 'closed' = 'open'
 
   constructor(
@@ -157,18 +159,18 @@ export class BlobIngest {
     this.#state = 'gone'
     const { root, ingests } = this.#context
     try {
-      await this.#file.close()
       // The file first: a row without a file starts over, a file without a row would be in the way unseen.
       await rm(ingestPath(root, this.descriptor.digest), { force: true })
       ingests.remove(this.descriptor.digest)
     } finally {
-      this.#context.ended({ committed: false, kept: 0 })
+      await this.#letGo({ committed: this.#moved, kept: 0 })
     }
   }
 
   /** Lets go of the file and keeps what has arrived for the next opening. Safe after commit and discard. */
   async close(): Promise<void> {
     if (this.#state !== 'open') return
+    if (this.offset === 0 || this.#moved) return await this.discard()
     this.#state = 'closed'
     try {
       await this.#file.flush()
@@ -176,8 +178,7 @@ export class BlobIngest {
       // What only memory holds is fetched again; what the file holds stays.
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
     } finally {
-      await this.#file.close()
-      this.#context.ended({ committed: false, kept: this.#file.written })
+      await this.#letGo({ committed: false, kept: this.#file.written })
     }
   }
 
@@ -185,15 +186,28 @@ export class BlobIngest {
   async #publish(): Promise<void> {
     const { root, ingests, logger } = this.#context
     const { digest } = this.descriptor
-    await moveDurably(ingestPath(root, digest), blobPath(root, digest))
+    const target = blobPath(root, digest)
+    if (!this.#moved) await rename(ingestPath(root, digest), target)
+    this.#moved = true
+    await syncFolder(dirname(target))
     this.#state = 'committed'
     try {
       ingests.remove(digest)
     } catch (error) {
       logger.warn({ err: error, digest }, 'the row of a finished ingest stays until the next start')
     }
-    await this.#file.close()
-    this.#context.ended({ committed: true, kept: 0 })
+    await this.#letGo({ committed: true, kept: 0 })
+  }
+
+  /** Never throws: what has to be on the disk was synced before. */
+  async #letGo(end: IngestEnd): Promise<void> {
+    try {
+      await this.#file.close()
+    } catch (error) {
+      this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the file of an ingest did not close')
+    } finally {
+      this.#context.ended(end)
+    }
   }
 
   #expectOpen(verb: string): void {

@@ -2,6 +2,7 @@
  * Where things lie in the folder of an OCI image layout, and how files get there so that a power loss finds them whole.
  * OCI image-spec, image-layout.md. Used by every file of this room.
  */
+import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
@@ -30,12 +31,23 @@ export function ingestPath(root: string, digest: Digest): string {
   return join(ingestFolder(root), `${algorithmOf(digest)}-${hexOf(digest)}`)
 }
 
+/** What a crash may leave in the folder of ingests: nothing but files of these names is ours to remove. */
+export function isIngestName(name: string): boolean {
+  return /^(?:tmp-.+|sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.test(name)
+}
+
+/** A name for a file that is being written, to be renamed when it is whole. */
+export function temporaryPath(root: string): string {
+  return join(ingestFolder(root), `tmp-${randomUUID()}`)
+}
+
 /** Writes a small file so that a reader, and the disk after a power loss, has the old one or the new one whole. */
 export async function writeFileDurably(
+  root: string,
   path: string,
-  temporary: string,
   write: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
+  const temporary = temporaryPath(root)
   try {
     const file = await open(temporary, 'w', 0o644)
     try {
@@ -44,17 +56,12 @@ export async function writeFileDurably(
     } finally {
       await file.close()
     }
-    await moveDurably(temporary, path)
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
   }
-}
-
-/** Renames a synced file; resolves when the new name is on the disk, too. */
-export async function moveDurably(path: string, target: string): Promise<void> {
-  await rename(path, target)
-  await syncFolder(dirname(target))
 }
 
 /** Makes the names in a folder durable. */

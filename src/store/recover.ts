@@ -1,10 +1,10 @@
 /** What a store finds when it starts: how many bytes it holds, and ingests that a crash left half way. Used by content.ts. */
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Digest } from '../oci/digest.ts'
 import type { Ingests } from '../state/ingests.ts'
-import { algorithms, blobFolder, blobPath, ingestFolder, ingestPath } from './layout.ts'
+import { algorithms, blobFolder, blobPath, ingestFolder, ingestPath, isIngestName } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
 
 /**
@@ -27,8 +27,8 @@ export async function recoverIngests(root: string, ingests: Ingests, logger: Log
   let dropped = 0
   for (const name of await readdir(ingestFolder(root))) {
     const path = join(ingestFolder(root), name)
-    if (known.has(path)) continue
-    await rm(path, { force: true, recursive: true })
+    if (known.has(path) || !isIngestName(name)) continue
+    await rm(path, { force: true })
     dropped++
   }
   if (dropped > 0) logger.debug({ dropped }, 'leftovers of an earlier process removed')
@@ -46,8 +46,8 @@ export async function measureBlobs(root: string): Promise<number> {
     const names = (await readdir(folder)).values()
     const worker = async () => {
       for (const name of names) {
-        const { size } = await stat(join(folder, name)) // not within the sum, which would be read before the wait
-        total += size
+        const bytes = await fileSize(join(folder, name)) // not within the sum, which would be read before the wait
+        total += bytes ?? 0
       }
     }
     await Promise.all(Array.from({ length: statsAtOnce }, worker))

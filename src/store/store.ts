@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
-import { errorCodes, ImageError } from '../oci/errors.ts'
+import { ImageError } from '../oci/errors.ts'
 import { maxManifestBytes, parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import { ContentRows, type StoredTag } from '../state/content.ts'
@@ -198,7 +198,7 @@ export class Store {
       throw new ImageError(
         'MANIFEST_UNKNOWN',
         `${repository}:${tag} can not point at ${shortDigest(digest)}: the repository has no such manifest`,
-        { side: 'local', hint: errorCodes.INTERNAL.hint },
+        { side: 'local', hint: 'Put the manifest into the repository before its tag.' },
       )
     }
     this.#rows.setTag(repository, tag, digest, change.source)

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
@@ -214,6 +214,31 @@ t.test('after its end an ingest takes nothing more, and close is always safe', a
   t.equal(await store.usedBytes(), 0)
 })
 
+t.test('an ingest that got nothing leaves nothing', async t => {
+  const { store, root } = await openStore(t)
+  const blob = blobOf(seededBytes('nothing', 1000))
+  const ingest = await store.openIngest(blob)
+  await ingest.close()
+  t.same(store.ingests(), [])
+  t.notOk(existsSync(ingestPath(root, blob.digest)))
+})
+
+t.test('a commit that could not move the file can be tried again', async t => {
+  const { store, root } = await openStore(t)
+  const content = seededBytes('again', 4000)
+  const blob = blobOf(content)
+  const ingest = await store.openIngest(blob)
+  await ingest.write(content)
+  const folder = join(root, 'blobs', 'sha256')
+  renameSync(folder, `${folder}-away`)
+  await t.rejects(ingest.commit(), { code: 'INTERNAL', side: 'local' })
+  renameSync(`${folder}-away`, folder)
+  await ingest.commit()
+  await ingest.close()
+  t.equal(await store.size(blob.digest), 4000)
+  t.equal(await store.usedBytes(), 4000)
+})
+
 t.test('an abort while the prefix is hashed lets the ingest go', async t => {
   const { store } = await openStore(t)
   const content = seededBytes('aborted', 5000)
@@ -273,6 +298,7 @@ t.test('a start puts right what a crash left between two steps', async t => {
   // A file, but the database was lost.
   writeFileSync(ingestPath(root, fileOnly.digest), Buffer.alloc(2000))
   writeFileSync(join(root, 'ingest', 'tmp-left'), 'half a manifest')
+  writeFileSync(join(root, 'ingest', 'notes.txt'), 'not ours')
   // One that can go on.
   ingests.open(arriving.digest, { size: 4000, synced: 1000, bootId: 'boot-1' })
   writeFileSync(ingestPath(root, arriving.digest), seededBytes('arriving', 4000).subarray(0, 1500))
@@ -282,6 +308,7 @@ t.test('a start puts right what a crash left between two steps', async t => {
   t.equal(await next.size(finished.digest), 4000)
   t.notOk(existsSync(ingestPath(root, fileOnly.digest)))
   t.notOk(existsSync(join(root, 'ingest', 'tmp-left')))
+  t.ok(existsSync(join(root, 'ingest', 'notes.txt')), 'what is not ours stays')
   t.equal(await next.usedBytes(), 5500)
   for (const [blob, offset] of [
     [rowOnly, 0],
