@@ -9,7 +9,7 @@ import { sitePlatform } from './applications.ts'
 import { Upstream } from './upstream.ts'
 
 /** Bytes per second of the upstream: what a good line brings, and slow enough to watch. */
-export const pace = 8_000_000
+export const pace = 4_000_000
 export const edge = 'demo-edge'
 
 export interface Site {

@@ -4,18 +4,17 @@
  */
 import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import { RegistryServer } from '../src/http/registry/server.ts'
 import { MemoryContent } from '../test/fixtures/memory-content.ts'
 import type { Application } from './applications.ts'
 
-/** What has crossed the link. */
-export interface Crossed {
-  readonly requests: number
-  readonly blobRequests: number
-  /** Bytes of blobs. */
-  readonly blobBytes: number
+/** One request that crossed the link, and how many bytes its answer has brought. */
+export interface Crossing {
+  readonly path: string
+  bytes: number
 }
 
 export class Upstream {
@@ -27,7 +26,7 @@ export class Upstream {
   })
   readonly #meter: http.Server
   readonly #bytesPerSecond: number
-  #counts: Crossed = { requests: 0, blobRequests: 0, blobBytes: 0 }
+  readonly #crossings: Crossing[] = []
   /** When the link is free again, in milliseconds of `performance.now()`. */
   #freeAt = 0
 
@@ -58,51 +57,35 @@ export class Upstream {
     this.#content.add(repository, sample, tag)
   }
 
-  /** What has crossed since the start. */
-  get crossed(): Crossed {
-    return this.#counts
+  /** Every request since the start, oldest first. */
+  get crossings(): readonly Crossing[] {
+    return this.#crossings
   }
 
   #forward(request: IncomingMessage, response: ServerResponse): void {
     const { method, url: path = '/', headers } = request
-    const isBlob = /\/blobs\//.test(path)
-    this.#count({ requests: 1, blobRequests: isBlob ? 1 : 0 })
+    const crossing: Crossing = { path, bytes: 0 }
+    this.#crossings.push(crossing)
     const [host, port] = this.#registry.address.split(':')
     const inner = http.request({ host, port, method, path, headers })
     inner.on('response', answer => {
       response.writeHead(answer.statusCode ?? 502, answer.headers)
-      this.#send(answer, response, isBlob).catch(() => response.destroy())
+      pipeline(answer, source => this.#paced(source, crossing), response).catch(() => response.destroy())
     })
     inner.on('error', () => response.destroy())
     response.on('close', () => inner.destroy())
     request.pipe(inner)
   }
 
-  async #send(answer: IncomingMessage, response: ServerResponse, isBlob: boolean): Promise<void> {
-    for await (const chunk of answer) {
-      if (!(chunk instanceof Uint8Array)) continue
-      await this.#pace(chunk.length)
-      if (response.destroyed) return
-      if (isBlob) this.#count({ blobBytes: chunk.length })
-      if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')])
-    }
-    response.end()
-  }
-
-  /** Waits for the link's turn: all answers together stay within the pace. */
-  async #pace(bytes: number): Promise<void> {
-    const now = performance.now()
-    const start = Math.max(now, this.#freeAt)
-    this.#freeAt = start + (bytes / this.#bytesPerSecond) * 1000
-    if (start > now) await delay(start - now)
-  }
-
-  #count(more: Partial<Crossed>): void {
-    const { requests, blobRequests, blobBytes } = this.#counts
-    this.#counts = {
-      requests: requests + (more.requests ?? 0),
-      blobRequests: blobRequests + (more.blobRequests ?? 0),
-      blobBytes: blobBytes + (more.blobBytes ?? 0),
+  /** Lets bytes through when the link has its turn for them: all answers together stay within the pace. */
+  async *#paced(source: AsyncIterable<Uint8Array>, crossing: Crossing): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      const now = performance.now()
+      const start = Math.max(now, this.#freeAt)
+      this.#freeAt = start + (chunk.length / this.#bytesPerSecond) * 1000
+      if (start > now) await delay(start - now)
+      crossing.bytes += chunk.length
+      yield chunk
     }
   }
 }
