@@ -25,8 +25,8 @@ export class EmbeddedRegistry implements LocalRegistry {
     return (await this.#store.content.size(blob.digest)) === blob.size
   }
 
-  async openIngest(blob: Descriptor): Promise<Ingest> {
-    return await this.#store.content.openIngest(blob)
+  async openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest> {
+    return await this.#store.content.openIngest(blob, signal)
   }
 
   async placeBlob(repository: string, blob: Descriptor): Promise<void> {

@@ -76,8 +76,8 @@ export class ExternalRegistry implements LocalRegistry {
     return (await asLocal(this.#holder(repository, blob.digest, signal))) !== undefined
   }
 
-  async openIngest(blob: Descriptor): Promise<Ingest> {
-    return await this.#staging.openIngest(blob)
+  async openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest> {
+    return await this.#staging.openIngest(blob, signal)
   }
 
   async placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
