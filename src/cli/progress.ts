@@ -61,7 +61,7 @@ class BarView implements ProgressView {
   readonly #now: () => number
   readonly #state = new PlanState()
   #drawnLines = 0
-  #drawnAt = 0
+  #drawnAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
   constructor(terminal: Terminal, now: () => number) {

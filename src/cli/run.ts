@@ -2,7 +2,8 @@
 import closeWithGrace from 'close-with-grace'
 import type { Command } from 'commander'
 import { type Logger, pino } from 'pino'
-import { type CommandContext, loadConfigFor } from './context.ts'
+import { loadConfig } from '../config.ts'
+import type { CommandContext } from './context.ts'
 
 /** Stopping takes at most so long; whatever is cut then goes on at the next start. */
 const stopMs = 20_000
@@ -17,7 +18,7 @@ export function addRun(parent: Command, context: CommandContext): void {
 
 /** Resolves once the agent works; from then on a signal ends the process. @throws whatever hinders the start. */
 async function run(context: CommandContext, file: string | undefined): Promise<void> {
-  const loaded = loadConfigFor(context, file)
+  const loaded = loadConfig({ env: context.env, ...(file === undefined ? {} : { file }) })
   const { config } = loaded
   const logger = pino({ level: config.log.level, base: { edge: config.agent.id } })
   for (const warning of loaded.warnings) logger.warn(warning)
