@@ -11,9 +11,10 @@ const rows = [
   ['cli'],
   ['agent'],
   ['mqtt', 'http'],
+  ['management'],
   ['plans'],
   ['transfer'],
-  ['registry', 'store'],
+  ['registry', 'store', 'access'],
   ['state'],
   ['oci'],
 ]
