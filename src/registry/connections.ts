@@ -57,6 +57,8 @@ type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
 
 /** Enough for every transfer that runs at once; a registry that gets more connections from one site only slows each. */
 const connectionsPerOrigin = 16
+/** Received and not read yet, per answer. With undici's 64 KiB the socket is paused and resumed at every chunk: a quarter more CPU. */
+const bodyBufferBytes = 256 * 1024
 const connectTimeoutMs = 15_000
 /** Shorter than the idle times of common servers and balancers, so that a kept connection is seldom found closed. */
 const keepAliveMs = 15_000
@@ -65,6 +67,7 @@ export class Connections {
   readonly #options: ConnectionsOptions
   /** By trust: undici keeps a pool per origin inside each. */
   readonly #agents = new Map<string, Promise<Agent>>()
+  #closed = false
   /** Origins that have answered, so that a connection to them may be an old one. */
   readonly #answered = new Set<string>()
 
@@ -81,6 +84,7 @@ export class Connections {
   async send(request: WireRequest, owner: HostOptions, strayed = false): Promise<Answer> {
     request.signal.throwIfAborted()
     try {
+      if (this.#closed) throw new Error('the connections are closed')
       const agent = await this.#agentFor(request.url, owner, request.about)
       const response = await this.#exchange(request, agent, owner)
       this.#remember(request.url.origin)
@@ -93,6 +97,7 @@ export class Connections {
 
   /** Closes every connection, whatever is under way on it. */
   async close(): Promise<void> {
+    this.#closed = true
     const agents = await Promise.allSettled(this.#agents.values())
     this.#agents.clear()
     await Promise.allSettled(agents.map(agent => (agent.status === 'fulfilled' ? agent.value.destroy() : undefined)))
@@ -124,6 +129,7 @@ export class Connections {
       signal,
       headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
       bodyTimeout: this.#options.stallTimeoutMs,
+      highWaterMark: bodyBufferBytes,
     })
   }
 

@@ -27,7 +27,7 @@ const errorBody = Compile(
   }),
 )
 
-/** The specification's codes, and the token servers' and Harbor's that differ from ours. */
+/** The specification's codes. What isn't here, Harbor's NOT_FOUND for one, is told by the status. */
 const bySpecCode: Readonly<Record<string, ErrorCode>> = {
   BLOB_UNKNOWN: 'BLOB_UNKNOWN',
   // A session that was lost or went wrong: a new one may do.
@@ -41,7 +41,6 @@ const bySpecCode: Readonly<Record<string, ErrorCode>> = {
   MANIFEST_UNVERIFIED: 'MANIFEST_INVALID',
   NAME_INVALID: 'NAME_INVALID',
   NAME_UNKNOWN: 'NAME_UNKNOWN',
-  NOT_FOUND: 'NAME_UNKNOWN',
   SIZE_INVALID: 'SIZE_MISMATCH',
   TAG_INVALID: 'TAG_INVALID',
   TOOMANYREQUESTS: 'TOOMANYREQUESTS',
@@ -105,7 +104,10 @@ function chooseCode(answer: Answer, subject: Subject, about: Doing, said: string
   const { status } = answer
   if (status === 429) return 'TOOMANYREQUESTS'
   if (status >= 500) return 'UNAVAILABLE'
-  const code = (said === undefined ? undefined : bySpecCode[said]) ?? byStatus(status, subject)
+  // Only of an upload does it speak of content; elsewhere it means a digest that the registry can't read.
+  const unreadable = said === 'DIGEST_INVALID' && subject !== 'upload'
+  const spoken = said === undefined || unreadable ? undefined : bySpecCode[said]
+  const code = spoken ?? byStatus(status, subject)
   return about.side === 'local' && subject === 'manifest put' && refusals.has(code) ? 'LOCAL_REFUSED' : code
 }
 

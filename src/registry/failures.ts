@@ -53,7 +53,7 @@ function classify(error: unknown, systemCode: string): ErrorCode {
   const known = byCode[systemCode]
   if (known !== undefined) return known
   if (tlsCode.test(systemCode)) return 'TLS'
-  return unreachable.test(systemCode) || isGarbled(error) ? 'UNAVAILABLE' : 'INTERNAL'
+  return unreachable.test(systemCode) || isGarbled(error) || isConnecting(error) ? 'UNAVAILABLE' : 'INTERNAL'
 }
 
 function hintFor(error: unknown, systemCode: string, url: URL): string | undefined {
@@ -70,6 +70,11 @@ function hintFor(error: unknown, systemCode: string, url: URL): string | undefin
     return `${url.host} does not answer in HTTP. If it expects https, remove \`plainHttp\` for it.`
   }
   return undefined
+}
+
+/** A firewall's EACCES and EPERM, and whatever else connect(2) has to say. */
+function isConnecting(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'connect'
 }
 
 /** undici's parser gives a code for some of what isn't HTTP, and a name for all of it. */

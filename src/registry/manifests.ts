@@ -94,8 +94,9 @@ function describe(transport: Transport, answer: Answer, reference: string, doing
     )
   }
   const digest = namedDigest(transport, answer, reference, doing)
-  if (digest === undefined || answer.length === undefined || !isManifestType(mediaType)) return undefined
-  return { mediaType, digest, size: answer.length }
+  // Proxies that compress, or know no length for a HEAD, leave it out or send 0.
+  const size = answer.header('content-encoding') === undefined ? answer.length : undefined
+  return digest === undefined || !size || !isManifestType(mediaType) ? undefined : { mediaType, digest, size }
 }
 
 /** The digest that the answer names. A canonical one of another algorithm than was asked for says nothing about the one asked for. */

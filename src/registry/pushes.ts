@@ -75,16 +75,26 @@ export class Pushes {
 
   /** Removes a tag and leaves its manifest; one that isn't there is fine. @throws ImageError `UNSUPPORTED` where a registry can't. */
   async deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void> {
+    const doing = `remove the tag ${repository}:${tag}`
     const answer = await this.#transport.send({
       method: 'DELETE',
       url: `/v2/${repository}/manifests/${tag}`,
       scopes: [`repository:${repository}:delete`],
       subject: 'manifest',
-      doing: `remove the tag ${repository}:${tag}`,
-      expect: [200, 202, 204, 404],
+      doing,
+      // 400 and 405 are the specification's; docker-registry 2 calls the tag a wrong digest with its 400.
+      expect: [200, 202, 204, 400, 404, 405],
       signal,
     })
     await answer.discard()
+    if (answer.status !== 400 && answer.status !== 405) return
+    const hint = 'This registry removes tags only together with their manifest, or not at all; remove the tag there.'
+    throw this.#transport.error(
+      'UNSUPPORTED',
+      `the registry does not remove tags (status ${answer.status})`,
+      doing,
+      hint,
+    )
   }
 
   /** Puts the bytes and tells whether the registry keeps referrers by itself. */

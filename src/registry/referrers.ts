@@ -73,7 +73,9 @@ export function asReferrer(manifest: Manifest, descriptor: Descriptor): Descript
   const artifactType = manifest.artifactType ?? config
   const { mediaType, digest, size } = descriptor
   return {
-    ...{ mediaType, digest, size },
+    mediaType,
+    digest,
+    size,
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(manifest.annotations === undefined ? {} : { annotations: manifest.annotations }),
   }

@@ -66,7 +66,11 @@ export class Registries {
     const now = this.#options.now ?? Date.now
     const connections = this.#connections
     const authorizer = new Authorizer({
-      ...{ host, connections, now, closing: this.#closing.signal, timeoutMs: 2 * this.#options.stallTimeoutMs },
+      host,
+      connections,
+      now,
+      closing: this.#closing.signal,
+      timeoutMs: 2 * this.#options.stallTimeoutMs,
       credentials: () => this.#credentials.find(key),
     })
     const { origin } = originOf(host)

@@ -25,9 +25,14 @@ export class Registry {
 
   /** Asks whether it is there and lets us in. */
   async ping(signal: AbortSignal): Promise<void> {
-    const doing = `ask ${this.host} whether it is a registry`
     const answer = await this.#transport.send({
-      ...{ method: 'GET', url: '/v2/', scopes: [], subject: 'registry', doing, expect: [200], signal },
+      method: 'GET',
+      url: '/v2/',
+      scopes: [],
+      subject: 'registry',
+      doing: `ask ${this.host} whether it is a registry`,
+      expect: [200],
+      signal,
     })
     await answer.discard()
   }

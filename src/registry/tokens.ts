@@ -121,6 +121,8 @@ export class Authorizer {
       })
       .finally(() => this.#underWay.delete(key))
     this.#underWay.set(key, pending)
+    // Everyone who waits may have gone by the time it fails.
+    pending.catch(() => {})
     return pending
   }
 

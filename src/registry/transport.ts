@@ -2,7 +2,7 @@
  * Requests to one registry: its address, proof of who we are, redirects, and answers that are not wanted turned into errors.
  * The pulls, pushes, referrers and tags of a registry all go through here. Waiting and trying again is the caller's.
  */
-import { ImageError, type Side } from '../oci/errors.ts'
+import { type ErrorCode, ImageError, type Side } from '../oci/errors.ts'
 import type { Answer } from './answer.ts'
 import { parseChallenges } from './challenge.ts'
 import type { Connections, HostOptions, Method, RequestBody, WireRequest } from './connections.ts'
@@ -56,7 +56,11 @@ export class Transport {
     const url = new URL(ask.url, this.#options.origin)
     const { method, headers = {}, body, signal, answerTimeoutMs } = ask
     const request: WireRequest = {
-      ...{ method, url, headers, about, signal },
+      method,
+      url,
+      headers,
+      about,
+      signal,
       ...(body === undefined ? {} : { body }),
       ...(answerTimeoutMs === undefined ? {} : { answerTimeoutMs }),
     }
@@ -66,7 +70,7 @@ export class Transport {
   }
 
   /** An error of this registry for something that an answer's content says. */
-  error(code: ConstructorParameters<typeof ImageError>[0], message: string, doing: string, hint?: string): ImageError {
+  error(code: ErrorCode, message: string, doing: string, hint?: string): ImageError {
     const { host, side } = this.#options
     return new ImageError(code, message, { doing, side, host: host.host, ...(hint === undefined ? {} : { hint }) })
   }

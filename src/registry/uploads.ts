@@ -29,7 +29,9 @@ export async function uploadBlob(
   signal: AbortSignal,
 ): Promise<void> {
   const upload: Upload = {
-    ...{ transport, blob, open },
+    transport,
+    blob,
+    open,
     ask: {
       scopes: [writeScope(repository)],
       subject: 'upload',
@@ -107,8 +109,12 @@ async function putChunks({ transport, blob, open, ask }: Upload, start: Session)
     offset = received(answer.header('range'), offset, offset + length)
   }
   const answer = await transport.send({
-    ...{ ...ask, method: 'PUT', url: finishUrl(session, blob), body: new Uint8Array() },
-    ...{ expect: [201, 204], answerTimeoutMs: commitTimeoutMs },
+    ...ask,
+    method: 'PUT',
+    url: finishUrl(session, blob),
+    body: new Uint8Array(),
+    expect: [201, 204],
+    answerTimeoutMs: commitTimeoutMs,
   })
   await answer.discard()
   return true

@@ -76,6 +76,8 @@ t.test('closing ends what is under way', async t => {
   await fake.until(() => fake.count() === 1)
   await registries.close()
   await waiting
+  await t.rejects(registries.get(fake.host).ping(unending), { message: /closed/ })
+  t.equal(fake.count(), 1)
 })
 
 t.test('https', { skip: lacking('openssl') }, async t => {

@@ -27,6 +27,24 @@ t.test('HEAD that is refused or tells too little: GET, and the digest computed',
   }
 })
 
+t.test("HEAD whose length is not the content's: GET", async t => {
+  const { fake, registry } = await startPair(t)
+  const { root } = fake.putImage('mecm/web', '1', [])
+  for (const set of [
+    { 'content-length': '0' },
+    { 'content-encoding': 'gzip' },
+    { 'content-type': 'application/json' },
+  ]) {
+    fake.clearLog()
+    fake.fault({ method: 'HEAD' }, { do: 'headers', set })
+    t.same(await registry.resolve('mecm/web', '1', unending), root)
+    t.same(
+      fake.requests.map(request => request.method),
+      ['HEAD', 'GET'],
+    )
+  }
+})
+
 t.test('bytes are kept as they are, with their digest of either algorithm', async t => {
   const { fake, registry } = await startPair(t)
   const odd = Buffer.from(
