@@ -78,7 +78,7 @@ function describe(error: TLocalizedValidationError, document: unknown): string[]
 
 function unknownField(keys: readonly string[], parent: TSchema | undefined): string {
   const path = formatPath(keys)
-  const why = notOffered[path]
+  const why = Object.hasOwn(notOffered, path) ? notOffered[path] : undefined
   if (why !== undefined) return `${path}: ${why}`
   const known = Type.IsObject(parent) ? Object.keys(parent.properties) : []
   const near = nearest(keys.at(-1) ?? '', known)

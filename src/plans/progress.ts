@@ -2,6 +2,9 @@
 import type { RunReport } from './run-report.ts'
 import { formatTime, type Phase, type PlanProgress } from './status.ts'
 
+/** Images that are told of one by one; of a larger plan, only the sums are. */
+const maxImages = 100
+
 export interface ProgressOptions {
   readonly edge: string
   readonly intervalMs: number
@@ -44,6 +47,9 @@ export class ProgressMeter {
 
   read(): PlanProgress {
     const { plan, quote, bytes } = this.#report
+    const images = this.#report.images.map(({ target, phase, bytesTotal, bytesPresent, bytesDone }) => {
+      return { target, phase, bytesTotal, bytesPresent, bytesDone }
+    })
     return {
       plan: plan.name,
       revision: plan.revision,
@@ -52,6 +58,7 @@ export class ProgressMeter {
       phase: this.#phase,
       bytesMissing: quote?.bytesMissing ?? 0,
       bytes,
+      ...(images.length <= maxImages ? { images } : {}),
       ...this.#report.pace(),
     }
   }

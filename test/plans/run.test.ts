@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ImageError } from '../../src/oci/errors.ts'
+import { blobDigest } from '../fixtures/fake-engine.ts'
 import { PlanSite, planOf } from '../fixtures/plan-site.ts'
 
 const web = {
@@ -240,8 +241,7 @@ t.test('without room on the disk the plan waits, and says how much is missing', 
 t.test('what an interrupted transfer left on disk needs no room again', async t => {
   const site = new PlanSite(t.testdir()).start()
   t.teardown(() => site.stop())
-  const { descriptor } = { descriptor: (await import('../../src/oci/digest.ts')).digestOf(Buffer.from('base')) }
-  site.state.db.prepare('INSERT INTO ingests VALUES (?, 1000, 900, NULL, 0, 0)').run(descriptor)
+  site.state.db.prepare('INSERT INTO ingests VALUES (?, 1000, 900, NULL, 0, 0)').run(blobDigest('base'))
   site.engine.free = 150
   site.engine.offer('up.example/mecm/web:2', { ...web })
   site.send(planOf('shop', ['up.example/mecm/web:2']))
