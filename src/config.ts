@@ -2,7 +2,7 @@
  * The configuration: defaults, then the file, then the environment, as one validated and frozen {@link Config}.
  * Contract: docs/configuration.md. Only main, cli and agent see it; a room gets plain options. The schema is config/schema.ts.
  */
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Compile } from 'typebox/compile'
 import { buildConfig, type CompleteDocument, completeDocument, freeze } from './config/build.ts'
@@ -108,7 +108,7 @@ export interface LoadOptions {
 
 /** Reads, checks and freezes the configuration. @throws ConfigError with every problem at once. */
 export function loadConfig(options: LoadOptions = {}): LoadedConfig {
-  const file = options.file ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined)
+  const file = options.file ?? findDefaultFile()
   const fromFile = file === undefined ? undefined : readConfigFile(file)
   const fromEnvironment = readEnvironment(options.env ?? process.env)
   const problems: ConfigProblem[] = [...(fromFile?.problems ?? []), ...fromEnvironment.problems]
@@ -140,6 +140,15 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
 
 const shape = Compile(ConfigSchema)
 
+/** A file that is there but hidden from this user counts as there: it is told that it can't be read, not passed over. */
+function findDefaultFile(): string | undefined {
+  try {
+    return statSync(defaultConfigFile, { throwIfNoEntry: false }) === undefined ? undefined : defaultConfigFile
+  } catch {
+    return defaultConfigFile
+  }
+}
+
 function checkLocalRegistry(given: unknown, report: Report): void {
   const registry = isMapping(given) ? given.registry : undefined
   if (!isMapping(registry)) return
@@ -149,6 +158,9 @@ function checkLocalRegistry(given: unknown, report: Report): void {
 
 /** The rules between keys, and what this version can't do yet: better refused than ignored. */
 function checkRules(document: ConfigDocument, report: Report): void {
+  if (document.agent.platforms?.length === 0) {
+    report(['agent', 'platforms'], "is empty: name at least one platform, or leave it out for this machine's")
+  }
   const { embedded } = document.registry
   if (embedded.push) {
     report(['registry', 'embedded', 'push'], 'the write side is not supported yet by this version: only false')

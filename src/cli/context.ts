@@ -1,8 +1,5 @@
 /** What every command is given: where to write, the environment, and the agent to run. */
-import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
 import { type LoadedConfig, loadConfig } from '../config.ts'
-import type { PlanProgress, PlanStatus } from '../plans/status.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface CommandContext {
@@ -14,28 +11,7 @@ export interface CommandContext {
 }
 
 /** The part of src/agent.ts that commands use. */
-export interface AgentModule {
-  createAgent(config: Config, options: { logger: Logger; version: string }): Agent
-  pullImages(config: Config, request: PullRequest, options: PullOptions): Promise<PlanStatus>
-}
-
-export interface Agent {
-  start(): Promise<void>
-  stop(): Promise<void>
-}
-
-export interface PullRequest {
-  readonly references: readonly string[]
-  readonly platforms?: readonly string[]
-}
-
-export interface PullOptions {
-  readonly logger: Logger
-  readonly version: string
-  readonly signal: AbortSignal
-  onStatus(status: PlanStatus): void
-  onProgress(progress: PlanProgress): void
-}
+export type AgentModule = Pick<typeof import('../agent.ts'), 'createAgent' | 'pullImages'>
 
 /** Loads the configuration; warnings go to standard error. @throws ConfigError. */
 export function loadConfigFor(context: CommandContext, file: string | undefined): LoadedConfig {

@@ -43,14 +43,16 @@ class PlanState {
   summary(): string {
     const { status, last } = this
     const phase = status?.phase ?? last?.phase ?? 'Accepted'
-    const ended = status !== undefined && isTerminal(status.phase)
+    const reason = status?.reason && !isTerminal(status.phase) ? ` (${status.reason})` : ''
     const missing = status?.quote?.bytesMissing ?? last?.bytesMissing
-    const bytes = ended ? status.bytes : (last?.bytes ?? status?.bytes)
-    const parts: string[] = [status?.reason && !ended ? `${phase} (${status.reason})` : phase]
+    const done = Math.max(status?.bytes.done ?? 0, last?.bytes.done ?? 0)
+    const parts = [`${phase}${reason}`]
     if (missing === 0) parts.push('everything is here already')
-    else if (missing !== undefined && bytes) parts.push(`${formatBytes(bytes.done)} of ${formatBytes(missing)}`)
-    if (!ended && last && last.rate > 0) parts.push(formatRate(last.rate))
-    if (!ended && last?.secondsLeft != null && last.rate > 0) parts.push(`${formatSeconds(last.secondsLeft)} left`)
+    else if (missing !== undefined) parts.push(`${formatBytes(done)} of ${formatBytes(missing)}`)
+    if (phase === 'Fetching' && last && last.rate > 0) {
+      parts.push(formatRate(last.rate))
+      if (last.secondsLeft !== null) parts.push(`${formatSeconds(last.secondsLeft)} left`)
+    }
     return printable(`${status?.plan ?? last?.plan ?? ''}: ${parts.join(', ')}`)
   }
 }

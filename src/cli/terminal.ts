@@ -39,11 +39,11 @@ export class Terminal {
   }
 
   get columns(): number {
-    return this.#output.columns ?? 80
+    return this.#output.columns || 80 // 0: a terminal that doesn't know
   }
 
   get rows(): number {
-    return this.#output.rows ?? 24
+    return this.#output.rows || 24
   }
 
   /** A line of the result. */

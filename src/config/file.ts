@@ -29,7 +29,7 @@ export function readConfigFile(path: string): ConfigFile {
     )
   }
   const values = toValues(document)
-  if (values === undefined) return withProblems([{ key: '', message: 'expected keys with values at the top level' }])
+  if (typeof values === 'string') return withProblems([{ key: '', message: values }])
   return {
     values,
     problems: [],
@@ -53,11 +53,14 @@ function readText(path: string): string | { problem: string } {
   }
 }
 
-/** An empty file is a configuration without keys. */
-function toValues(document: ReturnType<typeof parseDocument>): Record<string, unknown> | undefined {
-  const values: unknown = document.toJS({ maxAliasCount: 100 })
-  if (values === null || values === undefined) return {}
-  return isMapping(values) ? values : undefined
+/** The document's keys, or why it has none. An empty file is a configuration without keys. */
+function toValues(document: ReturnType<typeof parseDocument>): Record<string, unknown> | string {
+  try {
+    const values: unknown = document.toJS({ maxAliasCount: 100 }) ?? {}
+    return isMapping(values) ? values : 'expected keys with values at the top level'
+  } catch (error) {
+    return `not valid YAML: ${error instanceof Error ? error.message : String(error)}` // an alias without its anchor
+  }
 }
 
 function offsetOf(contents: unknown, path: KeyPath): number | undefined {

@@ -107,7 +107,7 @@ t.test('lines: at each change of phase, and every few seconds', async t => {
     'shop: Fetching, 4.8 MiB of 15.0 MiB, 2.0 MiB/s, 5 s left\n',
     'shop: Fetching, 9.5 MiB of 15.0 MiB, 2.0 MiB/s, 5 s left\n',
     '  mecm/web:1: Failed, DENIED: no [2J\n',
-    'shop: Failed, 0 B of 15.0 MiB\n',
+    'shop: Failed, 10.5 MiB of 15.0 MiB\n',
   ])
 })
 

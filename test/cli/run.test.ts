@@ -9,6 +9,8 @@ import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { type RunningCommand, runCommand, startCommand } from '../fixtures/command-line.ts'
 
+const stuckAgent = join(import.meta.dirname, '../fixtures/stuck-agent.ts')
+
 /** The folder of an agent with ports of its own. */
 function prepare(t: Test, more = ''): { file: string; dir: string } {
   const yaml = `agent: {id: a, stateDir: state}\nregistry: {embedded: {listen: "127.0.0.1:0"}}\n${more || 'api: {listen: "127.0.0.1:0"}'}\n`
@@ -43,6 +45,16 @@ t.test('starts, answers, and ends in order on a signal', async t => {
   t.match({ status, stderr }, { status: 0, stderr: '' })
   t.match(stdout, /"msg":"stopped"/)
   for (const line of stdout.trimEnd().split('\n')) t.doesNotThrow(() => JSON.parse(line))
+})
+
+t.test('a second signal ends it at once', async t => {
+  const running = startCommand(['run', '--config', prepare(t).file], { script: stuckAgent })
+  t.teardown(() => running.child.kill('SIGKILL'))
+  await logLine(running, 'ready')
+  running.child.kill('SIGTERM')
+  await logLine(running, 'stopping')
+  running.child.kill('SIGTERM')
+  t.match(await running.end, { status: 1, stdout: /"msg":"second signal: ending at once"/ })
 })
 
 t.test('a second agent on the same state folder is refused', async t => {

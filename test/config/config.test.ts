@@ -143,6 +143,7 @@ t.test('rules between keys', async t => {
   t.match(problemsOf(t, 'mqtt: {url: "mqtts://b", certFile: c}', {}, { c: 'x' }), [
     '1 mqtt: certFile and keyFile belong together: one of them is missing',
   ])
+  t.match(problemsOf(t, 'agent: {platforms: []}'), [/^1 agent.platforms: is empty/])
   t.match(problemsOf(t, 'mqtt: {prefix: a}'), ['1 mqtt.url: is missing: expected a URL'])
   t.match(problemsOf(t, 'registry: {external: {url: "http://127.0.0.1:5000/path"}}'), [
     '1 registry.external.url: expected',
@@ -238,6 +239,7 @@ t.test('what is allowed but should be known', async t => {
 t.test('files that are no configuration', async t => {
   t.match(problemsOf(t, 'agent: {id: [}'), [/^1 : not valid YAML: /])
   t.match(problemsOf(t, 'agent: {}\nagent: {}'), [/^2 : not valid YAML: Map keys must be unique/])
+  t.match(problemsOf(t, 'agent: *nobody'), [/^- : not valid YAML: Unresolved alias/])
   t.match(problemsOf(t, '- a'), ['- : expected keys with values at the top level'])
   t.match(problemsOf(t, 'agent: edge-01'), ['1 agent: expected keys with values, got "edge-01"'])
   t.throws(() => loadConfig({ file: '/nowhere/agent.yaml', env: {} }), /can not be read.*ENOENT/)
