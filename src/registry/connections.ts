@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
-import { createSecureContext, getCACertificates } from 'node:tls'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { Agent, type Dispatcher, request as sendRequest } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { Answer } from './answer.ts'
@@ -57,8 +57,6 @@ type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
 
 /** Enough for every transfer that runs at once; a registry that gets more connections from one site only slows each. */
 const connectionsPerOrigin = 16
-/** Received and not read yet, per answer. With undici's 64 KiB the socket is paused and resumed at every chunk: a quarter more CPU. */
-const bodyBufferBytes = 256 * 1024
 const connectTimeoutMs = 15_000
 /** Shorter than the idle times of common servers and balancers, so that a kept connection is seldom found closed. */
 const keepAliveMs = 15_000
@@ -129,7 +127,6 @@ export class Connections {
       signal,
       headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
       bodyTimeout: this.#options.stallTimeoutMs,
-      highWaterMark: bodyBufferBytes,
     })
   }
 
@@ -157,7 +154,8 @@ export class Connections {
   }
 
   async #makeAgent(trust: Trust, url: URL, about: Doing): Promise<Agent> {
-    const ca = trust.caFile === undefined ? undefined : await readCa(trust.caFile, url, about)
+    // Made once: from a list of certificates, every connection would parse all of them again.
+    const secureContext = trust.caFile === undefined ? undefined : await trusting(trust.caFile, url, about)
     return new Agent({
       allowH2: false,
       pipelining: 1,
@@ -167,8 +165,7 @@ export class Connections {
       connect: {
         timeout: connectTimeoutMs,
         rejectUnauthorized: trust.insecureSkipVerify !== true,
-        // Made once: from a list of certificates, every connection would parse all of them again.
-        ...(ca === undefined ? {} : { secureContext: createSecureContext({ ca }) }),
+        ...(secureContext === undefined ? {} : { secureContext }),
       },
     })
   }
@@ -184,18 +181,21 @@ function isRepeatable({ method, body }: WireRequest): boolean {
   return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array)
 }
 
-async function readCa(caFile: string, url: URL, about: Doing): Promise<string[]> {
+async function trusting(caFile: string, url: URL, about: Doing): Promise<SecureContext> {
   try {
-    return [...getCACertificates('default'), await readFile(caFile, 'utf8')]
+    const certificates = await readFile(caFile, 'utf8')
+    // OpenSSL takes a file without certificates and trusts nobody by it.
+    if (!certificates.includes('-----BEGIN')) throw new Error('it holds no certificate in PEM form')
+    return createSecureContext({ ca: [...getCACertificates('default'), certificates] })
   } catch (error) {
     throw new ImageError(
       'TLS',
-      `the CA file ${caFile} can not be read: ${error instanceof Error ? error.message : error}`,
+      `the CA file ${caFile} can not be used: ${error instanceof Error ? error.message : error}`,
       {
         ...about,
         cause: error,
         host: url.host,
-        hint: `Make ${caFile} readable for the agent, or correct \`caFile\`.`,
+        hint: `Make ${caFile} readable for the agent and a CA in PEM form, or correct \`caFile\`.`,
       },
     )
   }

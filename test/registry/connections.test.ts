@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { copyFileSync, readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -108,6 +108,8 @@ t.test('https', { skip: lacking('openssl') }, async t => {
     const caFile = join(t.testdir(), 'ca.pem')
     const registry = connect(t, fake, { host: { caFile } })
     await t.rejects(registry.ping(unending), { code: 'TLS', hint: /readable/ })
+    writeFileSync(caFile, 'not a certificate')
+    await t.rejects(registry.ping(unending), { code: 'TLS', message: /PEM/ })
     copyFileSync(files.caFile, caFile)
     await registry.ping(unending)
   })
