@@ -1,0 +1,142 @@
+import t, { type Test } from 'tap'
+import { clearAfterMs } from '../../src/plans/outbox.ts'
+import { PlanSite, planOf } from '../fixtures/plan-site.ts'
+
+function siteWith(t: Test, options = {}): PlanSite {
+  const site = new PlanSite(t.testdir(), options)
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [{ name: 'w', size: 10 }] })
+  t.teardown(() => site.stop())
+  return site.start()
+}
+
+function told(site: PlanSite): string[] {
+  return site.messages().map(({ topic, payload, retain }) => {
+    const phase = payload === '' ? 'clear' : JSON.parse(payload).phase
+    return `${topic} ${phase}${retain ? '' : ' (not retained)'}`
+  })
+}
+
+t.test('a newer status takes the place of one that has not ended; what has ended is kept in order', async t => {
+  const site = siteWith(t)
+  site.send(planOf('a', ['up.example/web:1']))
+  await site.reached('a', 'Ready')
+  t.strictSame(told(site), ['plans/a/status Ready'])
+  site.send(planOf('a', ['up.example/web:1'], { metadata: { revision: 2 } }))
+  await site.reached('a', 'Ready')
+  site.send(planOf('a', ['up.example/web:1'], { metadata: { revision: 1 } }))
+  site.empty('a')
+  t.strictSame(told(site), [
+    'plans/a/status Ready',
+    'plans/a/status Ready',
+    'plans/a/status Rejected (not retained)',
+    'plans/a/status Withdrawn',
+  ])
+  const seqs = site.messages().map(message => JSON.parse(message.payload).seq)
+  t.strictSame(
+    seqs,
+    seqs.toSorted((a, b) => a - b),
+  )
+})
+
+t.test('a refusal does not swallow the news of the plan that stands', async t => {
+  const site = siteWith(t)
+  site.engine.offer('up.example/slow:1', { content: 's', blobs: [{ name: 's', size: 2 }], gate: new Promise(() => {}) })
+  site.send(planOf('a', ['up.example/slow:1'], { metadata: { revision: 2 } }))
+  await site.reached('a', 'Fetching')
+  site.send(planOf('a', ['A']))
+  t.strictSame(told(site), ['plans/a/status Fetching', 'plans/a/status Rejected (not retained)'])
+})
+
+t.test('what is acknowledged is gone, anything else stays, over a restart, too', async t => {
+  const dir = t.testdir()
+  const first = new PlanSite(dir).start()
+  first.engine.offer('up.example/web:1', { content: 'web', blobs: [] })
+  for (const name of ['a', 'b', 'c']) {
+    first.send(planOf(name, ['up.example/web:1']))
+    await first.reached(name, 'Ready')
+  }
+  t.equal(first.outbox.size, 3)
+  t.equal(first.outbox.next(2).length, 2)
+  const [, second] = first.messages()
+  first.outbox.acknowledged(second?.seq ?? 0)
+  first.outbox.acknowledged(second?.seq ?? 0)
+  first.outbox.acknowledged(12345)
+  await first.stop()
+  const later = new PlanSite(dir).start()
+  t.teardown(() => later.stop())
+  t.strictSame(told(later), ['plans/a/status Ready', 'plans/c/status Ready'])
+})
+
+t.test('the retained status of a withdrawn plan is cleared a day after its withdrawal was reported', async t => {
+  const site = siteWith(t)
+  site.send(planOf('a', ['up.example/web:1']))
+  await site.reached('a', 'Ready')
+  site.empty('a')
+  site.clock += 10 * clearAfterMs
+  site.plans.sweep()
+  t.equal(told(site).includes('plans/a/status clear'), false, 'not before the broker knows of it')
+  site.acknowledgeAll()
+  site.clock += clearAfterMs - 1
+  site.plans.sweep()
+  t.strictSame(told(site), [])
+  t.equal(site.plans.find('a')?.phase, 'Withdrawn')
+  site.clock += 1
+  site.plans.sweep()
+  t.strictSame(told(site), ['plans/a/status clear'])
+  t.match(site.messages(), [{ payload: '', retain: true }])
+  t.equal(site.plans.find('a'), undefined)
+  site.acknowledgeAll()
+  site.plans.sweep()
+  t.strictSame(told(site), [])
+  t.match(site.send(planOf('a', ['up.example/web:1'])), { outcome: 'accepted' })
+})
+
+t.test('a plan that comes back within the day keeps its status', async t => {
+  const site = siteWith(t)
+  site.send(planOf('a', ['up.example/web:1']))
+  site.empty('a')
+  site.acknowledgeAll()
+  site.send(planOf('a', ['up.example/web:1'], { metadata: { revision: 2 } }))
+  await site.reached('a', 'Ready')
+  site.acknowledgeAll()
+  site.clock += 2 * clearAfterMs
+  site.plans.sweep()
+  t.strictSame(told(site), [])
+  t.equal(site.plans.find('a')?.phase, 'Ready')
+})
+
+t.test('without a broker nothing is queued, and withdrawn plans go after a day', async t => {
+  const site = siteWith(t, { report: false })
+  site.post(planOf('a', ['up.example/web:1']))
+  await site.reached('a', 'Ready')
+  site.plans.withdraw('a')
+  t.equal(site.outbox.size, 0)
+  site.clock += clearAfterMs
+  site.plans.sweep()
+  t.equal(site.plans.find('a'), undefined)
+  t.equal(site.outbox.size, 0)
+})
+
+t.test('a broker that is configured later is told how every plan is', async t => {
+  const dir = t.testdir()
+  const first = new PlanSite(dir, { report: false }).start()
+  first.engine.offer('up.example/web:1', { content: 'web', blobs: [] })
+  for (const name of ['a', 'b']) {
+    first.post(planOf(name, ['up.example/web:1']))
+    await first.reached(name, 'Ready')
+  }
+  await first.stop()
+  for (const round of [1, 2]) {
+    const later = new PlanSite(dir).start()
+    t.strictSame(told(later), ['plans/a/status Ready', 'plans/b/status Ready'], `start ${round}`)
+    await later.stop()
+  }
+})
+
+t.test('the sequence goes on after one that was seen elsewhere', async t => {
+  const site = siteWith(t)
+  site.outbox.continueFrom(216)
+  site.outbox.continueFrom(3)
+  site.send(planOf('a', ['A']))
+  t.equal(site.plans.find('a')?.seq, 217)
+})

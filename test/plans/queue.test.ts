@@ -1,0 +1,166 @@
+import t, { type Test } from 'tap'
+import { ImageError } from '../../src/oci/errors.ts'
+import { PlanSite, planOf } from '../fixtures/plan-site.ts'
+
+function siteWith(t: Test, maxRuns: number, dir = t.testdir()): PlanSite {
+  const site = new PlanSite(dir, { maxRuns })
+  t.teardown(() => site.stop())
+  return site.start()
+}
+
+/** A plan with one image of its own, whose fetch waits until it is let go. */
+function gated(site: PlanSite, name: string, priority = 50) {
+  const gate = Promise.withResolvers<void>()
+  const source = `up.example/${name}:1`
+  site.engine.offer(source, { content: name, blobs: [{ name: `${name} layer`, size: 10 }], gate: gate.promise })
+  return { document: planOf(name, [source], { spec: { priority } }), letGo: gate.resolve }
+}
+
+t.test('so many plans at once, the others wait in the line', async t => {
+  const site = siteWith(t, 2)
+  const plans = ['a', 'b', 'c'].map(name => gated(site, name))
+  for (const { document } of plans) site.send(document)
+  await site.reached('a', 'Fetching')
+  await site.reached('b', 'Fetching')
+  t.match(await site.reached('c', 'Waiting', 'Queue'), { status: 'Processing', message: '2 other plans are running' })
+  plans[0]?.letGo()
+  await site.reached('a', 'Ready')
+  await site.reached('c', 'Fetching')
+  for (const { letGo } of plans) letGo()
+  await site.reached('c', 'Ready')
+})
+
+t.test('by priority, then by arrival', async t => {
+  const site = siteWith(t, 1)
+  const first = gated(site, 'first', 100)
+  site.send(first.document)
+  await site.reached('first', 'Fetching')
+  const others = [gated(site, 'low', 10), gated(site, 'mid', 50), gated(site, 'high', 90), gated(site, 'mid-later', 50)]
+  for (const { document, letGo } of others) {
+    letGo()
+    site.send(document)
+  }
+  await site.reached('mid-later', 'Waiting', 'Queue')
+  first.letGo()
+  await site.reached('low', 'Ready')
+  const order = site.engine.calls.filter(call => call.startsWith('publish'))
+  t.strictSame(
+    order,
+    ['first', 'high', 'mid', 'mid-later', 'low'].map(name => `publish ${name}:1`),
+  )
+})
+
+t.test('a plan of higher priority takes the place of the least one, which goes on afterwards', async t => {
+  const site = siteWith(t, 2)
+  const [low, mid, high] = [gated(site, 'low', 10), gated(site, 'mid', 50), gated(site, 'high', 90)]
+  site.send(low.document)
+  site.send(mid.document)
+  await site.reached('low', 'Fetching')
+  await site.reached('mid', 'Fetching')
+  site.send(high.document)
+  await site.reached('high', 'Fetching')
+  await site.reached('low', 'Waiting', 'Queue')
+  t.equal(site.plans.find('mid')?.phase, 'Fetching')
+  t.notOk(site.phases('high').includes('Waiting/Queue'))
+  for (const { letGo } of [low, mid, high]) letGo()
+  await site.reached('low', 'Ready')
+})
+
+t.test('a plan that waits for its next try holds no place', async t => {
+  const site = new PlanSite(t.testdir(), { maxRuns: 1, retry: { firstMs: 60_000, maxMs: 60_000 } }).start()
+  t.teardown(() => site.stop())
+  site.engine.offer('up.example/a:1', {
+    content: 'a',
+    blobs: [],
+    resolveErrors: [new ImageError('DNS', 'no such host')],
+  })
+  site.engine.offer('up.example/b:1', { content: 'b', blobs: [] })
+  site.send(planOf('a', ['up.example/a:1']))
+  await site.reached('a', 'Waiting', 'Retry')
+  site.send(planOf('b', ['up.example/b:1']))
+  await site.reached('b', 'Ready')
+  t.match(site.send(planOf('a', ['up.example/a:1'], { metadata: { revision: 2 } })), { outcome: 'accepted' })
+  t.match(await site.reached('a', 'Ready'), { revision: 2 }, 'a new revision does not wait for the old one')
+})
+
+t.test('waits grow while nothing is gained, and start again when something was', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 1_000, maxMs: 60_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = () => new ImageError('UNAVAILABLE', 'away')
+  site.engine.offer('up.example/a:1', { content: 'a', blobs: [], resolveErrors: [away(), away(), away(), away()] })
+  site.engine.offer('up.example/b:1', { content: 'b', blobs: [] })
+  site.send(planOf('a', ['up.example/a:1']))
+  for (const [low, high] of [
+    [500, 1_000],
+    [1_000, 2_000],
+    [2_000, 4_000],
+    [4_000, 8_000],
+  ]) {
+    const { message } = await site.reached('a', 'Waiting', 'Retry')
+    const wait = Date.parse(/next try at (.*)$/.exec(message ?? '')?.[1] ?? '') - site.clock
+    t.ok(wait >= (low ?? 0) - 1_000 && wait <= (high ?? 0), `${wait} ms`)
+    site.plans.retry('a')
+    await site.reached('a', 'Resolving')
+  }
+  await site.reached('a', 'Ready')
+})
+
+t.test('stop ends every run and loses nothing; the next start goes on by itself', async t => {
+  const dir = t.testdir()
+  const first = new PlanSite(dir, { maxRuns: 1 }).start()
+  const slow = gated(first, 'slow')
+  first.engine.offer('up.example/done:1', { content: 'done', blobs: [] })
+  first.send(planOf('done', ['up.example/done:1']))
+  await first.reached('done', 'Ready')
+  first.send(slow.document)
+  await first.reached('slow', 'Fetching')
+  first.engine.offer('up.example/next:1', { content: 'next', blobs: [] })
+  first.send(planOf('next', ['up.example/next:1']))
+  const seq = (await first.reached('next', 'Waiting', 'Queue')).seq
+  await first.stop()
+  slow.letGo()
+
+  const second = new PlanSite(dir, { maxRuns: 1 }, first.engine)
+  t.teardown(() => second.stop())
+  first.engine.calls.length = 0
+  second.start()
+  await second.reached('slow', 'Ready')
+  await second.reached('next', 'Ready')
+  t.equal(first.engine.count('resolve done'), 0, 'what was Ready stays so')
+  t.strictSame(
+    second.statuses.map(status => status.seq),
+    second.statuses.map((_, at) => seq + 1 + at),
+    'seq goes on',
+  )
+})
+
+t.test('after a restart, what a plan that is not atomic has published stays pinned to what it was', async t => {
+  const dir = t.testdir()
+  const first = new PlanSite(dir).start()
+  const digest = first.engine.offer('up.example/a:1', { content: 'a', blobs: [] })
+  const slow = gated(first, 'slow')
+  first.send(planOf('two', ['up.example/a:1', 'up.example/slow:1'], { spec: { atomic: false } }))
+  await first.reached('two', 'Fetching')
+  while (!first.engine.tags.has('a:1')) await new Promise(resolve => setImmediate(resolve))
+  await first.stop()
+  first.engine.offer('up.example/a:1', { content: 'moved', blobs: [] })
+  slow.letGo()
+  const second = new PlanSite(dir, {}, first.engine).start()
+  t.teardown(() => second.stop())
+  t.match(await second.reached('two', 'Ready'), { images: [{ digest }, {}] })
+  t.strictSame(first.engine.pinned, [digest])
+})
+
+t.test('a plan that is withdrawn while it waits does not run', async t => {
+  const site = siteWith(t, 1)
+  const [a, b] = [gated(site, 'a'), gated(site, 'b')]
+  site.send(a.document)
+  await site.reached('a', 'Fetching')
+  site.send(b.document)
+  await site.reached('b', 'Waiting', 'Queue')
+  site.empty('b')
+  a.letGo()
+  await site.reached('a', 'Ready')
+  await new Promise(resolve => setImmediate(resolve))
+  t.notOk(site.engine.calls.includes('resolve b:1'))
+})
