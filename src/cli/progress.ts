@@ -162,21 +162,26 @@ class LineView implements ProgressView {
   status(status: PlanStatus): void {
     const before = this.#state.status
     this.#state.status = status
-    for (const image of status.images) {
-      const known = this.#state.images.get(image.target)
-      if (known?.phase !== image.phase && image.phase !== 'Accepted') this.#terminal.print(describeImage(image))
-    }
-    this.#state.take(status.images)
+    this.#takeImages(status.images)
     if (before?.phase !== status.phase || before.reason !== status.reason) this.#printSummary()
   }
 
   progress(progress: PlanProgress): void {
     this.#state.last = progress
-    this.#state.take(progress.images ?? [])
+    this.#takeImages(progress.images ?? [])
     if (this.#now() - this.#printedAt >= lineEveryMs) this.#printSummary()
   }
 
   finish(): void {}
+
+  /** Tells every image that is in another phase than before. */
+  #takeImages(images: readonly (ImageProgress & { readonly error?: string | null })[]): void {
+    for (const image of images) {
+      const known = this.#state.images.get(image.target)
+      if (known?.phase !== image.phase && image.phase !== 'Accepted') this.#terminal.print(describeImage(image))
+    }
+    this.#state.take(images)
+  }
 
   #printSummary(): void {
     this.#printedAt = this.#now()
@@ -186,12 +191,12 @@ class LineView implements ProgressView {
   }
 }
 
-function describeImage(image: PlanStatus['images'][number]): string {
+function describeImage(image: ImageProgress & { readonly error?: string | null }): string {
   const parts: string[] = [image.phase]
   if (image.phase === 'Fetching' && image.bytesTotal > 0) {
     parts.push(formatBytes(image.bytesTotal))
     if (image.bytesPresent > 0) parts.push(`${formatBytes(image.bytesPresent)} of it here already`)
   }
-  if (image.error !== null) parts.push(image.error)
+  if (image.error) parts.push(image.error)
   return printable(`  ${image.target}: ${parts.join(', ')}`)
 }

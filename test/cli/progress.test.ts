@@ -95,6 +95,7 @@ t.test('lines: at each change of phase, and every few seconds', async t => {
   for (clock.now = 0; clock.now <= 11_000; clock.now += 250) {
     view.progress(progress(clock.now * 1000, [image('mecm/web:1', 'Fetching', clock.now * 1000)]))
   }
+  view.progress(progress(11_000_000, [image('mecm/web:1', 'Fetched', 11_000_000)]))
   view.status({
     ...status('Failed', [{ ...image('mecm/web:1', 'Failed'), error: 'DENIED: no\u001b[2J' }]),
     reason: 'DENIED',
@@ -106,6 +107,7 @@ t.test('lines: at each change of phase, and every few seconds', async t => {
     'shop: Fetching, 0 B of 15.0 MiB\n',
     'shop: Fetching, 4.8 MiB of 15.0 MiB, 2.0 MiB/s, 5 s left\n',
     'shop: Fetching, 9.5 MiB of 15.0 MiB, 2.0 MiB/s, 5 s left\n',
+    '  mecm/web:1: Fetched\n',
     '  mecm/web:1: Failed, DENIED: no [2J\n',
     'shop: Failed, 10.5 MiB of 15.0 MiB\n',
   ])
