@@ -11,7 +11,7 @@ export interface ProgressView {
   status(status: PlanStatus): void
   /** Bytes between two statuses. */
   progress(progress: PlanProgress): void
-  /** Draws the last state and leaves the cursor below it. */
+  /** Draws the last state and leaves the cursor below it; once. */
   finish(): void
 }
 
@@ -65,6 +65,7 @@ class BarView implements ProgressView {
   #drawnLines = 0
   #drawnAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
+  #finished = false
 
   constructor(terminal: Terminal, now: () => number) {
     this.#terminal = terminal
@@ -84,9 +85,9 @@ class BarView implements ProgressView {
   }
 
   finish(): void {
-    if (this.#state.status === undefined && this.#state.last === undefined) return
+    if (this.#finished || this.#drawnLines === 0) return
+    this.#finished = true
     this.#draw()
-    this.#drawnLines = 0
   }
 
   #redraw(): void {

@@ -69,6 +69,7 @@ t.test('not more than ten times a second, and the last state is drawn', async t 
   t.equal(written.length, 1)
   view.status(status('Ready', [image('mecm/web:1', 'Ready', 15 * mib)], 15 * mib))
   view.finish()
+  view.finish()
   t.equal(written.length, 2)
   t.match(written[1], '100 %')
   t.match(written[1], '\u001b[32m', 'in colour')
