@@ -178,7 +178,7 @@ export class Intake {
   #withdrawScope(name: string, scope: Scope, how: Withdrawal): Receipt {
     const row = this.#options.rows.plan(name, scope)
     if (row === undefined)
-      return this.#forgetRefusal(name) ? { outcome: 'withdrawn', name } : { outcome: 'unknown', name }
+      return this.#forgetRefusal(name, scope) ? { outcome: 'withdrawn', name } : { outcome: 'unknown', name }
     const stood = row.withdrawn === null
     // An empty payload also lifts what `withdrawn: true` said before, so that a group's plan counts again
     if (row.withdrawn !== how) this.#markWithdrawn(row, how)
@@ -309,9 +309,9 @@ export class Intake {
   }
 
   /** An empty payload takes back a plan that was refused, too. */
-  #forgetRefusal(name: string): boolean {
+  #forgetRefusal(name: string, scope?: Scope): boolean {
     const row = this.#options.rows.status(name)
-    if (row?.phase !== 'Rejected') return false
+    if (row?.phase !== 'Rejected' || (scope !== undefined && row.scope !== scope)) return false
     this.#endWithdrawn(name)
     return true
   }

@@ -88,8 +88,8 @@ export function interpret(document: PlanDocument, platforms: readonly Platform[]
   const plan: Plan = {
     name: metadata.name,
     revision: metadata.revision,
-    issuedAt: Date.parse(metadata.issuedAt),
-    notAfter: metadata.notAfter === undefined ? undefined : Date.parse(metadata.notAfter),
+    issuedAt: readTime(metadata.issuedAt, 'metadata.issuedAt', problems),
+    notAfter: metadata.notAfter === undefined ? undefined : readTime(metadata.notAfter, 'metadata.notAfter', problems),
     images,
     remove,
     atomic: spec.atomic ?? true,
@@ -196,6 +196,14 @@ function checkTargets(images: readonly ImageRequest[], remove: readonly Target[]
     if (seen.has(formatTarget(target)))
       problems.push(`spec.remove: ${formatTarget(target)} is a target of this plan, too`)
   }
+}
+
+/** Epoch milliseconds. A leap second has the form of a time, but JavaScript has no number for it. */
+function readTime(text: string, path: string, problems: string[]): number {
+  const time = Date.parse(text)
+  if (!Number.isNaN(time)) return time
+  problems.push(`${path}: expected a time such as 2026-11-21T08:00:00Z`)
+  return 0
 }
 
 /** The value, or nothing and a problem. */

@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
 import { isDigest } from '../oci/digest.ts'
-import { formatTarget } from '../oci/reference.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
@@ -16,7 +15,7 @@ import type { Plan } from './plan.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
 import { describeKept, type Outcome, type RunContext, runPass } from './run.ts'
 import { RunReport, type Why } from './run-report.ts'
-import { formatTime, isTerminal, type Phase, type PlanProgress } from './status.ts'
+import { formatTime, isTerminal, type Phase } from './status.ts'
 import { readStatus, type StatusBook, type StatusChange } from './status-book.ts'
 
 /** No registry is obeyed that asks for a longer wait, in milliseconds. */
@@ -93,7 +92,7 @@ export class PlanQueue {
   changed(name: string): void {
     if (!this.#open) return
     const row = this.#options.rows.status(name)
-    const live = row !== undefined && !isTerminal(readStatus(row).phase)
+    const live = row !== undefined && !isTerminal(row.phase)
     const entry = this.#entries.get(name)
     if (entry && !(live && row.run === entry.run)) this.#leave(name, entry)
     if (live && !this.#entries.has(name)) this.#join(row)
@@ -116,10 +115,6 @@ export class PlanQueue {
   /** How a plan's run is at this moment. */
   report(name: string): RunReport | undefined {
     return this.#entries.get(name)?.report
-  }
-
-  progress(name: string): PlanProgress | undefined {
-    return this.#running.get(name)?.entry.meter.read()
   }
 
   #join(row: StatusRow): void {
@@ -228,7 +223,7 @@ export class PlanQueue {
   }
 
   #waitForRetry(entry: Entry, outcome: Extract<Outcome, { kind: 'wait' }>): void {
-    entry.failures = entry.report.gained > 0 ? 1 : entry.failures + 1
+    entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const asked = Math.min(outcome.retryAfterMs, longestRetryAfterMs)
     const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
     const next = formatTime(this.#options.now() + delay)
@@ -246,11 +241,12 @@ export class PlanQueue {
 
   #context(entry: Entry): RunContext {
     const { plan, run, report, published, meter } = entry
-    const { rows, book, engine, intake } = this.#options
+    const { rows, book, engine, intake, logger } = this.#options
     return {
       plan,
       engine,
       report,
+      failed: (error, target) => logger.warn({ plan: plan.name, target, err: error }, 'a pass over a plan failed'),
       published,
       pins: this.#pins(entry),
       enter: phase => {
@@ -260,15 +256,13 @@ export class PlanQueue {
       settle: found => {
         book.write(() => {
           // a published image keeps the digest that it was resolved to: as it was put, it may have another
-          for (const [at, image] of found)
-            if (!published.has(at)) this.#writeWanted(entry, at, { digest: image.root.digest })
+          for (const [at, image] of found) if (!published.has(at)) rows.setDigest(plan.name, run, at, image.root.digest)
         })
         return intake.settleConflicts(plan, run)
       },
       placed: images =>
         book.write(() => {
-          for (const [at, image] of images)
-            this.#writeWanted(entry, at, { localDigest: image.root.digest, published: true })
+          for (const [at, image] of images) rows.setPublished(plan.name, run, at, image.root.digest)
         }),
       removals: () => {
         const kept = plan.remove.map(target => ({
@@ -293,21 +287,6 @@ export class PlanQueue {
       if (published && digest !== null && isDigest(digest)) pins.set(position, digest)
     }
     return pins
-  }
-
-  #writeWanted(
-    entry: Entry,
-    position: number,
-    change: { digest?: string; localDigest?: string; published?: boolean },
-  ): void {
-    const { plan, run } = entry
-    const row = this.#options.rows.wanted(plan.name, run).find(wanted => wanted.position === position)
-    if (row) this.#options.rows.putWanted({ ...row, ...change })
-    else
-      this.#options.logger.debug(
-        { plan: plan.name, run, target: formatTarget(plan.images[position]?.target ?? { repository: '' }) },
-        'the run was replaced',
-      )
   }
 
   #record(entry: Entry, phase: Phase, why: Why, change?: StatusChange): void {

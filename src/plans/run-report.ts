@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import type { Descriptor } from '../oci/descriptor.ts'
-import type { ImageError } from '../oci/errors.ts'
+import { type ImageError, toImageError } from '../oci/errors.ts'
 import { formatTarget } from '../oci/reference.ts'
 import type { FetchProgress, ResolvedImage } from '../transfer/engine.ts'
 import type { Plan } from './plan.ts'
@@ -52,10 +52,15 @@ export class RunReport {
   #missing = new Map<string, number>()
   #completed = new Set<string>()
   #completedBytes = 0
-  /** Received or resumed in the current pass. */
+  /** Received or resumed in the current pass, and received alone. */
   #arrived = 0
-  /** Received by this process into blobs that are not complete: when they are resumed, nobody else's work is. */
+  #received = 0
+  /** Whether content had to be thrown away in the current pass. */
+  #discarded = false
+  /** Received by this process into blobs that are not complete: when they are resumed, it is no earlier try's work. */
   #ownPartial = 0
+  /** Every blob that was missing in some pass of the run. */
+  readonly #lacked = new Set<string>()
   /** The images' roots as upstream has them; in the status stands what was put here. */
   readonly #roots = new Map<number, string>()
   #samples: { at: number; fetched: number }[] = []
@@ -77,9 +82,9 @@ export class RunReport {
     return { done: this.#done(), fetched: this.#fetched, resumed: this.#resumed }
   }
 
-  /** Bytes that arrived and were kept in the current pass: whether trying again at once makes sense. */
-  get gained(): number {
-    return this.#completedBytes + this.#ownPartial
+  /** Whether the current pass has brought bytes that are kept, so that the next try need not wait long. */
+  get gained(): boolean {
+    return this.#completedBytes > 0 || (this.#received > 0 && !this.#discarded)
   }
 
   image(at: number): Mutable<ImageStatus> {
@@ -121,13 +126,32 @@ export class RunReport {
     status.bytesDone = Math.max(0, image.bytesTotal - status.bytesPresent - bytesMissing)
   }
 
-  /** Begins to count the bytes of a pass that lacks these blobs. */
-  expect(missing: readonly Descriptor[]): void {
-    this.#missing = new Map(missing.map(blob => [blob.digest, blob.size]))
-    this.#before = Math.max(0, (this.quote?.bytesMissing ?? 0) - sum(missing))
+  /** A pass begins; what it lacks is not known yet. */
+  beginPass(): void {
+    this.#before = this.#done()
+    this.#missing.clear()
     this.#completed.clear()
     this.#completedBytes = 0
     this.#arrived = 0
+    this.#received = 0
+    this.#discarded = false
+  }
+
+  /**
+   * Begins to count the bytes of a pass over `all` content, of which it lacks `missing`.
+   * @param bytesToStore what the missing blobs take on the disk beside what is there of them.
+   */
+  expect(all: readonly Descriptor[], missing: readonly Descriptor[], bytesToStore: number): void {
+    this.#missing = new Map(missing.map(blob => [blob.digest, blob.size]))
+    for (const blob of missing) this.#lacked.add(blob.digest)
+    const bytesTotal = sum(all)
+    const bytesMissing = sum(missing)
+    // Later passes lack less of the same: the quote stays, so that the bytes can be counted against it
+    if (this.quote === null || this.quote.bytesTotal !== bytesTotal || this.quote.bytesMissing < bytesMissing) {
+      const lacked = sum(all.filter(blob => this.#lacked.has(blob.digest)))
+      this.quote = { bytesTotal, bytesMissing: lacked, bytesPeakDisk: bytesToStore, verdict: 'Accepted', readyAt: null }
+    }
+    this.#before = Math.max(0, this.quote.bytesMissing - bytesMissing)
   }
 
   /** Counts what a fetch of the image tells. */
@@ -147,6 +171,7 @@ export class RunReport {
         arrivals.received += bytes
         this.#fetched += bytes
         this.#arrived += bytes
+        this.#received += bytes
         this.#ownPartial += bytes
         this.#sample()
         update()
@@ -167,7 +192,7 @@ export class RunReport {
       },
       retried: (_blob, error) => {
         image.attempts += 1
-        image.error = error.message.slice(0, 1024)
+        image.error = this.#describe(toImageError(error))
       },
     }
   }
@@ -183,7 +208,7 @@ export class RunReport {
 
   failed(at: number, error: ImageError): void {
     const image = this.image(at)
-    image.error = describeError(error)
+    image.error = this.#describe(error)
     image.phase = error.transient ? 'Waiting' : 'Failed'
   }
 
@@ -196,6 +221,14 @@ export class RunReport {
     const rate = Math.round(((this.#fetched - first.fetched) * 1000) / (now - first.at))
     const left = Math.max(0, (this.quote?.bytesMissing ?? 0) - this.#done())
     return { rate, secondsLeft: rate > 0 ? Math.ceil(left / rate) : null }
+  }
+
+  #describe(error: ImageError): string {
+    if (error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH') {
+      this.#discarded = true
+      this.#ownPartial = 0
+    }
+    return describeError(error)
   }
 
   #complete(blob: Descriptor): void {

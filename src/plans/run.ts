@@ -16,6 +16,9 @@ import { describeError, type Phase } from './status.ts'
 /** Images that are resolved, fetched or confirmed at once. Blobs have limits of their own, over all plans. */
 const imagesAtOnce = 4
 
+/** Images whose errors stand in the plan's message; every image's own stands in its entry. */
+const maxDescribed = 20
+
 /** How a pass ended. */
 export type Outcome =
   | { readonly kind: 'ready'; readonly notes: readonly string[] }
@@ -47,6 +50,8 @@ export interface RunContext {
   placed(images: ReadonlyMap<number, ResolvedImage>): void
   /** The tags to remove that no later plan wants, with notes about the others. */
   removals(): { readonly remove: readonly Target[]; readonly notes: readonly string[] }
+  /** Hears of every failure when it happens, for the log. */
+  readonly failed?: (error: ImageError, target?: string) => void
   /** Bytes of the blob that an interrupted transfer left on disk. */
   arrived(digest: Digest): number
 }
@@ -61,6 +66,7 @@ export async function runPass(context: RunContext, signal: AbortSignal): Promise
   } catch (thrown) {
     signal.throwIfAborted()
     const error = toImageError(thrown)
+    context.failed?.(error)
     const message = describeError(error)
     if (!error.transient) return { kind: 'failed', why: { reason: error.code, message, hint: error.hint } }
     const reason = error.code === 'NO_SPACE' ? 'Space' : 'Retry'
@@ -104,6 +110,7 @@ class Pass {
 
   async resolve(): Promise<void> {
     const { plan, engine, report, published, pins } = this.#context
+    report.beginPass()
     this.#context.enter('Resolving')
     await this.#eachImage([...plan.images.keys()], async at => {
       const known = published.get(at)
@@ -126,23 +133,17 @@ class Pass {
 
   /** What is missing, over all images, shared blobs counted once. */
   async quote(): Promise<void> {
-    const { engine, report } = this.#context
+    const { engine, report, published } = this.#context
     await this.#eachImage([...this.images.keys()], async at => {
+      if (published.has(at)) return
       const image = this.#image(at)
       const missing = await engine.missing(image, this.#signal)
       this.#missing.set(at, missing)
       report.found(at, image, missing)
     })
-    const missing = this.#allMissing()
     const all = unique([...this.images.values()].flatMap(image => [image.root, ...image.manifests, ...image.blobs]))
-    const bytesTotal = sumOf(all)
-    const bytesMissing = sumOf(missing)
-    // Later passes lack less of the same: the quote stays, so that its bytes can be counted against it
-    if (report.quote === null || report.quote.bytesTotal !== bytesTotal || report.quote.bytesMissing < bytesMissing) {
-      const bytesPeakDisk = this.#bytesToStore(missing)
-      report.quote = { bytesTotal, bytesMissing, bytesPeakDisk, verdict: 'Accepted', readyAt: null }
-    }
-    report.expect(missing)
+    const missing = this.#allMissing()
+    report.expect(all, missing, this.#bytesToStore(missing))
   }
 
   /** Whether the disk has no room for what is missing. */
@@ -258,6 +259,7 @@ class Pass {
       } catch (error) {
         this.#signal.throwIfAborted()
         const failure = toImageError(error)
+        this.#context.failed?.(failure, this.#context.report.image(at).target)
         this.#failures.set(at, failure)
         this.#context.report.failed(at, failure)
         if (!this.#context.published.has(at)) this.images.delete(at)
@@ -281,7 +283,11 @@ class Pass {
   }
 
   #describe(failures: readonly (readonly [number, ImageError])[]): string {
-    return failures.map(([at, error]) => `${this.#context.report.image(at).target}: ${describeError(error)}`).join('; ')
+    const texts = failures
+      .slice(0, maxDescribed)
+      .map(([at, error]) => `${this.#context.report.image(at).target}: ${describeError(error)}`)
+    if (failures.length > maxDescribed) texts.push(`and ${failures.length - maxDescribed} more images`)
+    return texts.join('; ')
   }
 
   #note(at: number, notes: readonly string[]): void {
@@ -299,10 +305,6 @@ function pinnedRequest(plan: Plan, at: number, pin: Digest | undefined): ImageRe
 
 function unique(content: readonly Descriptor[]): Descriptor[] {
   return [...new Map(content.map(descriptor => [descriptor.digest, descriptor])).values()]
-}
-
-function sumOf(content: readonly Descriptor[]): number {
-  return content.reduce((total, descriptor) => total + descriptor.size, 0)
 }
 
 /** `repository:tag`, for notes about removals. */

@@ -52,7 +52,8 @@ export const SwImageSchema = Type.Object({
   diskFormat: Loose('qcow2, iso, … mark a virtual machine image'),
 })
 
-const PackageSchema = Type.Object(
+/** What a plan says about the application package it belongs to. */
+export const PackageSchema = Type.Object(
   {
     tenantId: Type.Optional(Text('UUID', 128)),
     appId: Type.Optional(Text('32 hex digits', 128)),
@@ -110,7 +111,6 @@ export const PlanSchema = Type.Object(
 /** A plan as it is written, checked for its form. */
 export type PlanDocument = Static<typeof PlanSchema>
 
-/** What a plan says about the application package it belongs to. */
 export type PackageInfo = Static<typeof PackageSchema>
 
 export type SwImage = Static<typeof SwImageSchema>

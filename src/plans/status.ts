@@ -4,7 +4,7 @@
  */
 import { type Static, Type } from 'typebox'
 import { type ErrorCode, errorCodes, type ImageError } from '../oci/errors.ts'
-import type { PackageInfo } from './schema.ts'
+import { type PackageInfo, PackageSchema } from './schema.ts'
 
 /** EdgeGallery shows an error of at most this many characters. */
 const maxHostError = 1024
@@ -17,7 +17,7 @@ export const PhaseSchema = Type.Enum([...workingPhases, ...terminalPhases])
 export type Phase = Static<typeof PhaseSchema>
 
 /** Whether a plan in this phase has ended. */
-export function isTerminal(phase: Phase): boolean {
+export function isTerminal(phase: string): boolean {
   return terminalPhases.some(terminal => terminal === phase)
 }
 
@@ -98,7 +98,7 @@ export const PlanStatusSchema = Type.Object({
   quote: OrNull(QuoteSchema),
   bytes: BytesSchema,
   images: Type.Array(ImageStatusSchema),
-  package: OrNull(Type.Unsafe<PackageInfo>(Type.Object({}))),
+  package: OrNull(PackageSchema),
   mecHostInfo: Type.Array(
     Type.Object({ hostIp: Type.String(), status: StatusWord, error: Type.String({ maxLength: maxHostError }) }),
   ),

@@ -178,6 +178,16 @@ export class PlanRows {
     return this.#sql.wanted.all(plan, run).map(toWanted)
   }
 
+  /** What an image turned out to be upstream. */
+  setDigest(plan: string, run: number, position: number, digest: string): void {
+    this.#sql.setDigest.run(digest, plan, run, position)
+  }
+
+  /** That an image is in place under its tag, with the root as it was put. */
+  setPublished(plan: string, run: number, position: number, localDigest: string): void {
+    this.#sql.setPublished.run(localDigest, plan, run, position)
+  }
+
   putWanted(row: WantedRow): void {
     const { plan, run, position, repository, tag, digest, localDigest, published } = row
     this.#sql.putWanted.run(plan, run, position, repository, tag, digest, localDigest, published ? 1 : 0)
@@ -262,6 +272,12 @@ function prepare(db: Database.Database) {
     putWanted: db.prepare<[string, number, number, string, string | null, string | null, string | null, number]>(
       `INSERT OR REPLACE INTO plan_images (plan, run, position, repository, tag, digest, local_digest, published)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    setDigest: db.prepare<[string, string, number, number]>(
+      'UPDATE plan_images SET digest = ? WHERE plan = ? AND run = ? AND position = ?',
+    ),
+    setPublished: db.prepare<[string, string, number, number]>(
+      'UPDATE plan_images SET local_digest = ?, published = 1 WHERE plan = ? AND run = ? AND position = ?',
     ),
     // Failed and Superseded plans stand, too: which plan wins must not hang on the order in which they arrive or fail. A plan
     // ends to stand when it is withdrawn, expired or replaced.
