@@ -18,6 +18,8 @@ export interface ManifestRecord {
   readonly subject: Digest | undefined
   /** The manifests that an index lists, whether they are here or not. */
   readonly children: readonly Digest[]
+  /** The config and layers that it needs. */
+  readonly blobs: readonly Digest[]
 }
 
 /** A tag as it stands now. */
@@ -138,6 +140,39 @@ export class ContentRows {
       this.#now(),
     )
     for (const child of manifest.children) this.#sql.addChild.run(descriptor.digest, child)
+    for (const blob of manifest.blobs) this.#sql.addBlob.run(descriptor.digest, blob)
+  }
+
+  /** Takes a manifest and the tags on it out of a repository. Answers false when the repository doesn't show it. */
+  removeManifest(repository: string, digest: Digest): boolean {
+    this.#sql.removeTagsOn.run(repository, digest)
+    if (this.#sql.removeManifest.run(repository, digest).changes === 0) return false
+    if (this.#sql.mediaType.get(digest) === undefined) {
+      this.#sql.removeChildren.run(digest)
+      this.#sql.removeBlobs.run(digest)
+    }
+    return true
+  }
+
+  /** Tags of a repository that point at the manifest. */
+  tagsOn(repository: string, digest: Digest): string[] {
+    return this.#sql.tagsOn.all(repository, digest).map(row => row.tag)
+  }
+
+  /** The manifests of a repository that lead to this one: the lists that list it, and the lists of those. */
+  manifestsAbove(repository: string, digest: Digest): Digest[] {
+    return this.#sql.above.all(digest, repository, repository).map(row => parseDigest(row.digest))
+  }
+
+  /** A manifest of the repository that needs the blob, if there is one. */
+  manifestWith(repository: string, blob: Digest): Digest | undefined {
+    const row = this.#sql.withBlob.get(blob, repository)
+    return row && parseDigest(row.digest)
+  }
+
+  /** Some of the repositories that show the blob. */
+  repositoriesWith(blob: Digest, limit: number): string[] {
+    return this.#sql.repositoriesWith.all(blob, limit).map(row => row.repository)
   }
 
   linkedSize(repository: string, digest: Digest): number | undefined {
@@ -146,6 +181,11 @@ export class ContentRows {
 
   addLink(repository: string, digest: Digest, size: number): void {
     this.#sql.addLink.run(repository, digest, size)
+  }
+
+  /** Answers false when the repository doesn't show the blob. */
+  removeLink(repository: string, digest: Digest): boolean {
+    return this.#sql.removeLink.run(repository, digest).changes > 0
   }
 
   setTag(repository: string, tag: string, digest: Digest, source: string): void {
@@ -218,6 +258,35 @@ function prepare(db: Database.Database) {
     addChild: db.prepare<[string, string]>(
       'INSERT INTO manifest_children (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING',
     ),
+    addBlob: db.prepare<[string, string]>(
+      'INSERT INTO manifest_blobs (manifest, blob) VALUES (?, ?) ON CONFLICT DO NOTHING',
+    ),
+    removeManifest: db.prepare<[string, string]>('DELETE FROM manifests WHERE repository = ? AND digest = ?'),
+    removeChildren: db.prepare<[string]>('DELETE FROM manifest_children WHERE parent = ?'),
+    removeBlobs: db.prepare<[string]>('DELETE FROM manifest_blobs WHERE manifest = ?'),
+    removeTagsOn: db.prepare<[string, string]>('DELETE FROM tags WHERE repository = ? AND digest = ?'),
+    tagsOn: db.prepare<[string, string], { tag: string }>(
+      'SELECT tag FROM tags WHERE repository = ? AND digest = ? ORDER BY tag',
+    ),
+    above: db.prepare<[string, string, string], { digest: string }>(
+      `WITH RECURSIVE above (digest) AS (
+         SELECT c.parent FROM manifest_children c JOIN manifests m ON m.digest = c.parent
+         WHERE c.child = ? AND m.repository = ?
+         UNION
+         SELECT c.parent FROM above JOIN manifest_children c ON c.child = above.digest
+           JOIN manifests m ON m.digest = c.parent
+         WHERE m.repository = ?
+       )
+       SELECT digest FROM above`,
+    ),
+    withBlob: db.prepare<[string, string], { digest: string }>(
+      `SELECT m.digest FROM manifest_blobs b JOIN manifests m ON m.digest = b.manifest
+       WHERE b.blob = ? AND m.repository = ? LIMIT 1`,
+    ),
+    repositoriesWith: db.prepare<[string, number], { repository: string }>(
+      'SELECT repository FROM links WHERE digest = ? ORDER BY repository LIMIT ?',
+    ),
+    removeLink: db.prepare<[string, string]>('DELETE FROM links WHERE repository = ? AND digest = ?'),
     link: db.prepare<[string, string], { size: number }>('SELECT size FROM links WHERE repository = ? AND digest = ?'),
     addLink: db.prepare<[string, string, number]>(
       'INSERT INTO links (repository, digest, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',

@@ -30,6 +30,13 @@ const content = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX manifest_parents ON manifest_children (child);
 
+  CREATE TABLE manifest_blobs (      -- a manifest and the config and layers that it needs
+    manifest TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    PRIMARY KEY (manifest, blob)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX manifests_by_blob ON manifest_blobs (blob);
+
   CREATE TABLE links (               -- blobs that a repository shows
     repository TEXT NOT NULL,
     digest TEXT NOT NULL,
@@ -60,6 +67,19 @@ const ingests = `
   CREATE TABLE ingests (
     digest TEXT PRIMARY KEY,
     size INTEGER NOT NULL,
+    synced INTEGER NOT NULL,         -- bytes known to be on the disk itself
+    boot_id TEXT,                    -- the kernel's boot during which the file was last written; NULL when unknown
+    started_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** What clients are pushing to the embedded registry: one row for each upload session. SQL in uploads.ts. */
+const uploads = `
+  CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    repository TEXT NOT NULL,
+    algorithm TEXT NOT NULL,         -- of the digest that its blob will probably have
     synced INTEGER NOT NULL,         -- bytes known to be on the disk itself
     boot_id TEXT,                    -- the kernel's boot during which the file was last written; NULL when unknown
     started_at INTEGER NOT NULL,
@@ -148,7 +168,7 @@ const plans = `
   CREATE INDEX outbox_by_plan ON outbox (plan);
 `
 
-const migrations: readonly (readonly string[])[] = [[content, ingests, knowledge, plans]]
+const migrations: readonly (readonly string[])[] = [[content, ingests, uploads, knowledge, plans]]
 
 /** The version that this agent writes. */
 export const newestVersion = migrations.length

@@ -40,6 +40,7 @@ export function readManifestRecord(repository: string, raw: RawManifest): ReadMa
       contentSize: unique.reduce((sum, blob) => sum + blob.size, raw.bytes.byteLength),
       subject: subject?.digest,
       children: listed.map(child => child.digest),
+      blobs: unique.map(blob => blob.digest),
     },
   }
 }

@@ -16,6 +16,7 @@ function record(
     descriptor: { mediaType: mediaTypes.ociManifest, digest: digest(name), size: 10, annotations: { name } },
     contentSize: 100,
     children: more.children ?? [],
+    blobs: [],
     subject: more.subject,
   }
 }
