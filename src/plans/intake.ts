@@ -11,9 +11,10 @@ import type { PlanRow, PlanRows, Scope, Withdrawal } from '../state/plans.ts'
 import { findLosses, type Loss } from './conflicts.ts'
 import { interpret, type Plan, type PlanReading, readPlan } from './plan.ts'
 import { isPlanDocument, listFormProblems } from './problems.ts'
+import { refusalDraft, unknownDraft } from './refusal.ts'
 import { RunReport } from './run-report.ts'
 import type { PlanDocument } from './schema.ts'
-import { formatTime, type Phase, type RejectedReason, type StatusDraft } from './status.ts'
+import { formatTime, type StatusDraft } from './status.ts'
 import { readStatus, type StatusBook } from './status-book.ts'
 
 /** A payload, and how it came. */
@@ -141,16 +142,8 @@ export class Intake {
       return { outcome: 'unchanged', name, revision }
     }
     if (known === undefined && this.#options.rows.countStanding() >= maxPlans) {
-      return this.#refuse(
-        {
-          kind: 'refused',
-          reason: 'Infeasible',
-          problems: [`this edge has ${maxPlans} plans already`],
-          name,
-          revision,
-        },
-        arrival,
-      )
+      const problems = [`this edge has ${maxPlans} plans already`]
+      return this.#refuse({ kind: 'refused', reason: 'Infeasible', problems, name, revision }, arrival)
     }
     this.#options.rows.putPlan(
       {
@@ -163,7 +156,7 @@ export class Intake {
       },
       this.#options.now(),
     )
-    this.#settle(name)
+    this.#settle(name, plan.withdrawn ? { scope, revision } : undefined)
     return { outcome: plan.withdrawn ? 'withdrawn' : 'accepted', name, revision }
   }
 
@@ -181,8 +174,10 @@ export class Intake {
       return this.#forgetRefusal(name, scope) ? { outcome: 'withdrawn', name } : { outcome: 'unknown', name }
     const stood = row.withdrawn === null
     // An empty payload also lifts what `withdrawn: true` said before, so that a group's plan counts again
-    if (row.withdrawn !== how) this.#markWithdrawn(row, how)
-    this.#settle(name)
+    if (row.withdrawn !== how) {
+      this.#markWithdrawn(row, how)
+      this.#settle(name)
+    }
     return stood
       ? { outcome: 'withdrawn', name, revision: row.revision }
       : { outcome: 'unchanged', name, revision: row.revision }
@@ -205,13 +200,16 @@ export class Intake {
       .at(0)
   }
 
-  /** Brings the plan's run and status in line with the rows of its scopes. */
-  #settle(name: string): void {
+  /**
+   * Brings the plan's run and status in line with the rows of its scopes.
+   * @param withdrawal the plan with `withdrawn: true` that is the occasion, and has to be answered under its own revision.
+   */
+  #settle(name: string, withdrawal?: { scope: Scope; revision: number }): void {
     const { rows } = this.#options
     const effective = this.#effective(name)
     const status = rows.status(name)
     if (effective === undefined) {
-      this.#endWithdrawn(name)
+      this.#endWithdrawn(name, withdrawal)
       return
     }
     const current = status && readStatus(status)
@@ -251,20 +249,19 @@ export class Intake {
     rows.removeOtherRuns(name, run, rows.status(name)?.readyRun ?? null)
   }
 
-  #endWithdrawn(name: string): void {
-    const row = this.#options.rows.status(name)
+  #endWithdrawn(name: string, withdrawal?: { scope: Scope; revision: number }): void {
+    const { rows, book } = this.#options
+    const row = rows.status(name)
     if (row === undefined) {
-      // `withdrawn: true` for a plan that was never seen here: it gets its answer all the same
-      const scope = 'edge'
-      this.#options.book.begin(emptyDraft(name, this.#options.rows.plan(name, scope)?.revision ?? null, 'Withdrawn'), {
-        run: this.#options.rows.next('run'),
-        scope,
-      })
+      if (withdrawal === undefined) return
+      const { scope, revision } = withdrawal // of a plan that was never here: it gets its answer all the same
+      book.begin(unknownDraft(name, revision, 'Withdrawn'), { run: rows.next('run'), scope })
       return
     }
     const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
-    if (last.phase === 'Withdrawn') return
-    this.#options.book.record({ ...last, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
+    const revision = withdrawal?.revision ?? last.revision
+    if (last.phase === 'Withdrawn' && last.revision === revision) return
+    book.record({ ...last, revision, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
     this.#touched.add(name)
   }
 
@@ -322,30 +319,5 @@ export class Intake {
     const result = this.#options.book.write(work)
     for (const name of this.#touched) this.#options.changed(name)
     return result
-  }
-}
-
-function refusalDraft(
-  name: string,
-  revision: number | null,
-  reason: RejectedReason,
-  problems: readonly string[],
-): StatusDraft {
-  const hint = reason === 'Stale' ? 'Send the plan with a higher revision.' : 'Correct the plan and send it again.'
-  return { ...emptyDraft(name, revision, 'Rejected'), reason, message: problems.join('; '), hint }
-}
-
-function emptyDraft(name: string, revision: number | null, phase: Phase): StatusDraft {
-  return {
-    plan: name,
-    revision,
-    phase,
-    reason: null,
-    message: null,
-    hint: null,
-    quote: null,
-    bytes: { done: 0, fetched: 0, resumed: 0 },
-    images: [],
-    package: null,
   }
 }

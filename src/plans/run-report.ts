@@ -55,8 +55,6 @@ export class RunReport {
   /** Received or resumed in the current pass, and received alone. */
   #arrived = 0
   #received = 0
-  /** Whether content had to be thrown away in the current pass. */
-  #discarded = false
   /** Received by this process into blobs that are not complete: when they are resumed, it is no earlier try's work. */
   #ownPartial = 0
   /** Every blob that was missing in some pass of the run. */
@@ -82,9 +80,9 @@ export class RunReport {
     return { done: this.#done(), fetched: this.#fetched, resumed: this.#resumed }
   }
 
-  /** Whether the current pass has brought bytes that are kept, so that the next try need not wait long. */
+  /** Whether the current pass has brought bytes, so that the next try need not wait long. */
   get gained(): boolean {
-    return this.#completedBytes > 0 || (this.#received > 0 && !this.#discarded)
+    return this.#completedBytes > 0 || this.#received > 0
   }
 
   image(at: number): Mutable<ImageStatus> {
@@ -134,7 +132,6 @@ export class RunReport {
     this.#completedBytes = 0
     this.#arrived = 0
     this.#received = 0
-    this.#discarded = false
   }
 
   /**
@@ -192,7 +189,7 @@ export class RunReport {
       },
       retried: (_blob, error) => {
         image.attempts += 1
-        image.error = this.#describe(toImageError(error))
+        image.error = describeError(toImageError(error))
       },
     }
   }
@@ -208,7 +205,7 @@ export class RunReport {
 
   failed(at: number, error: ImageError): void {
     const image = this.image(at)
-    image.error = this.#describe(error)
+    image.error = describeError(error)
     image.phase = error.transient ? 'Waiting' : 'Failed'
   }
 
@@ -221,14 +218,6 @@ export class RunReport {
     const rate = Math.round(((this.#fetched - first.fetched) * 1000) / (now - first.at))
     const left = Math.max(0, (this.quote?.bytesMissing ?? 0) - this.#done())
     return { rate, secondsLeft: rate > 0 ? Math.ceil(left / rate) : null }
-  }
-
-  #describe(error: ImageError): string {
-    if (error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH') {
-      this.#discarded = true
-      this.#ownPartial = 0
-    }
-    return describeError(error)
   }
 
   #complete(blob: Descriptor): void {

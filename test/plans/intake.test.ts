@@ -152,9 +152,11 @@ t.test('withdrawn by its field: stands until a higher revision', async t => {
   t.match(site.send(withdrawal(1)), { outcome: 'withdrawn' }, 'without a higher revision, too')
   t.equal(site.plans.find('shop')?.phase, 'Withdrawn')
   t.match(site.send(withdrawal(1)), { outcome: 'unchanged' })
-  t.match(site.send(revision(1)), { outcome: 'unchanged' })
+  t.match(site.send(withdrawal(2)), { outcome: 'withdrawn', revision: 2 })
+  t.match(site.plans.find('shop'), { phase: 'Withdrawn', revision: 2 }, 'the answer names the revision that withdrew')
+  t.match(site.send(revision(2)), { outcome: 'unchanged' })
   t.equal(site.plans.find('shop')?.phase, 'Withdrawn')
-  t.match(site.send(revision(2)), { outcome: 'accepted' })
+  t.match(site.send(revision(3)), { outcome: 'accepted' })
   await site.reached('shop', 'Ready')
 })
 

@@ -88,6 +88,8 @@ t.test('the retained status of a withdrawn plan is cleared a day after its withd
   site.acknowledgeAll()
   site.plans.sweep()
   t.strictSame(told(site), [])
+  t.match(site.empty('a'), { outcome: 'unchanged' })
+  t.equal(site.plans.find('a'), undefined, 'another empty payload is no news')
   t.match(site.send(planOf('a', ['up.example/web:1'])), { outcome: 'accepted' })
 })
 

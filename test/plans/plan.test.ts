@@ -208,6 +208,11 @@ t.test('what images and targets may not be', async t => {
   )
 })
 
+t.test('a leap second has the form of a time, but is none', async t => {
+  const document = planOf('x', ['a.example/x:1'], { metadata: { issuedAt: '2026-12-31T23:59:60Z' } })
+  t.strictSame(problemsOf(document), ['metadata.issuedAt: expected a time such as 2026-11-21T08:00:00Z'])
+})
+
 t.test('the name is the last level of the topic', async t => {
   t.strictSame(problemsOf(planOf('x', ['a.example/x:1']), 'x'), [])
   t.strictSame(problemsOf(planOf('x', ['a.example/x:1']), 'y'), [

@@ -83,7 +83,7 @@ t.test('a plan that waits for its next try holds no place', async t => {
   t.match(await site.reached('a', 'Ready'), { revision: 2 }, 'a new revision does not wait for the old one')
 })
 
-t.test('waits grow while nothing is gained, and start again when something was', async t => {
+t.test('waits grow while nothing is gained', async t => {
   const site = new PlanSite(t.testdir(), { retry: { firstMs: 1_000, maxMs: 60_000 } }).start()
   t.teardown(() => site.stop())
   const away = () => new ImageError('UNAVAILABLE', 'away')
@@ -103,6 +103,22 @@ t.test('waits grow while nothing is gained, and start again when something was',
     await site.reached('a', 'Resolving')
   }
   await site.reached('a', 'Ready')
+})
+
+t.test('a pass that brought something begins the waits anew', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 100_000, maxMs: 1_000_000 } }).start()
+  t.teardown(() => site.stop())
+  const fetchErrors = Array.from({ length: 3 }, () => new ImageError('STALLED', 'broke'))
+  site.engine.offer('up.example/a:1', { content: 'a', blobs: [{ name: 'a', size: 10 }], fetchErrors })
+  site.send(planOf('a', ['up.example/a:1']))
+  for (const _ of [1, 2]) {
+    await site.reached('a', 'Waiting', 'Retry')
+    site.plans.retry('a')
+    await site.reached('a', 'Fetching')
+  }
+  const { message } = await site.reached('a', 'Waiting', 'Retry')
+  const wait = Date.parse(/next try at (.*)$/.exec(message ?? '')?.[1] ?? '') - site.clock
+  t.ok(wait >= 49_000 && wait <= 100_000, `${wait} ms`)
 })
 
 t.test('stop ends every run and loses nothing; the next start goes on by itself', async t => {

@@ -208,7 +208,8 @@ t.test('atomic: nothing is tagged while an image still fails for the moment', as
     site.engine.calls.filter(call => call.startsWith('publish')),
     ['publish mecm/web:2 mecm/db:2'],
   )
-  t.match(ready.bytes, { fetched: 1250 }, 'what had arrived before was not fetched again')
+  t.match(ready.bytes, { done: 1250, fetched: 1250 }, 'what had arrived before was not fetched again')
+  t.match(ready.quote, { bytesTotal: 1450, bytesMissing: 1250 }, 'the quote grew with what was known')
   t.equal(site.phases('shop').filter(phase => phase === 'Waiting/Retry').length, 1)
 })
 
