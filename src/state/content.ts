@@ -138,6 +138,7 @@ export class ContentRows {
       subject ?? null,
       subject && descriptor.annotations ? JSON.stringify(descriptor.annotations) : null,
       this.#now(),
+      this.#now(),
     )
     for (const child of manifest.children) this.#sql.addChild.run(descriptor.digest, child)
     for (const blob of manifest.blobs) this.#sql.addBlob.run(descriptor.digest, blob)
@@ -180,7 +181,7 @@ export class ContentRows {
   }
 
   addLink(repository: string, digest: Digest, size: number): void {
-    this.#sql.addLink.run(repository, digest, size)
+    this.#sql.addLink.run(repository, digest, size, this.#now())
   }
 
   /** Answers false when the repository doesn't show the blob. */
@@ -248,12 +249,12 @@ function prepare(db: Database.Database) {
        ORDER BY m.repository, m.digest`,
     ),
     addManifest: db.prepare<
-      [string, string, string, number, number, string | null, string | null, string | null, number]
+      [string, string, string, number, number, string | null, string | null, string | null, number, number]
     >(
       `INSERT INTO manifests
-         (repository, digest, media_type, size, content_size, artifact_type, subject, annotations, added_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type`,
+         (repository, digest, media_type, size, content_size, artifact_type, subject, annotations, added_at, put_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, put_at = excluded.put_at`,
     ),
     addChild: db.prepare<[string, string]>(
       'INSERT INTO manifest_children (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING',
@@ -288,8 +289,11 @@ function prepare(db: Database.Database) {
     ),
     removeLink: db.prepare<[string, string]>('DELETE FROM links WHERE repository = ? AND digest = ?'),
     link: db.prepare<[string, string], { size: number }>('SELECT size FROM links WHERE repository = ? AND digest = ?'),
-    addLink: db.prepare<[string, string, number]>(
-      'INSERT INTO links (repository, digest, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    // Confirmed every ten minutes at the most: a link that stands costs no write.
+    addLink: db.prepare<[string, string, number, number]>(
+      `INSERT INTO links (repository, digest, size, linked_at) VALUES (?, ?, ?, ?)
+       ON CONFLICT (repository, digest) DO UPDATE SET linked_at = excluded.linked_at
+         WHERE excluded.linked_at > linked_at + 600000`,
     ),
     setTag: db.prepare<[string, string, string, string, number]>(
       `INSERT INTO tags (repository, tag, digest, source, updated_at) VALUES (?, ?, ?, ?, ?)

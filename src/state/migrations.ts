@@ -18,6 +18,7 @@ const content = `
     subject TEXT,                  -- digest of the manifest that this one refers to, which need not be here
     annotations TEXT,              -- JSON object, kept for manifests with a subject only
     added_at INTEGER NOT NULL,
+    put_at INTEGER NOT NULL,       -- when it was put last; collection leaves it alone for a while after. 0: not any more
     PRIMARY KEY (repository, digest)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX manifests_by_subject ON manifests (repository, subject) WHERE subject IS NOT NULL;
@@ -41,6 +42,7 @@ const content = `
     repository TEXT NOT NULL,
     digest TEXT NOT NULL,
     size INTEGER NOT NULL,
+    linked_at INTEGER NOT NULL,      -- or confirmed; a link that no manifest needs is left alone for a while after
     PRIMARY KEY (repository, digest)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX links_by_digest ON links (digest);
@@ -60,6 +62,57 @@ const content = `
     id INTEGER PRIMARY KEY CHECK (id = 1),
     imported_at INTEGER NOT NULL
   ) STRICT;
+`
+
+/** When content was used, and how far the scrub of it is. SQL in uses.ts and scrubs.ts. */
+const lifecycle = `
+  CREATE TABLE manifest_uses (       -- when a manifest was last pulled, or named by a plan or Repository
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    used_at INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE scrub (               -- one row: the round that goes on, or the last one
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position TEXT NOT NULL,          -- the last digest that was looked at
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER,             -- NULL while it goes on
+    checked INTEGER NOT NULL,
+    checked_bytes INTEGER NOT NULL,
+    damaged INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE damaged_content (     -- what is missing from its place on disk, until it is there again
+    digest TEXT PRIMARY KEY,
+    problem TEXT NOT NULL CHECK (problem IN ('damaged', 'missing', 'unreadable')),
+    found_at INTEGER NOT NULL,
+    tried_at INTEGER,
+    error TEXT                       -- why it could not be fetched again
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE image_cleanup_policies (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,          -- JSON
+    created_at INTEGER NOT NULL,
+    last_run TEXT,                   -- JSON: how the last run went
+    PRIMARY KEY (namespace, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE image_namespaces (    -- namespaces whose Repositories brought a path; kept while the path has images
+    repository TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    PRIMARY KEY (repository, namespace)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE external_tags (       -- what was seen in an external registry, which tells no dates itself
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,        -- first seen there with that digest
+    PRIMARY KEY (repository, tag)
+  ) STRICT, WITHOUT ROWID;
 `
 
 /** Blobs that are still arriving. */
@@ -168,7 +221,70 @@ const plans = `
   CREATE INDEX outbox_by_plan ON outbox (plan);
 `
 
-const migrations: readonly (readonly string[])[] = [[content, ingests, uploads, knowledge, plans]]
+/** Who may do what, what was done, and the secrets of others that the agent keeps. SQL in tokens.ts, audit.ts and secrets.ts. */
+const access = `
+  CREATE TABLE tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL,              -- SHA-256 of the whole token
+    grants TEXT NOT NULL,            -- JSON: roles, each with its namespace
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at INTEGER,              -- NULL: valid until it is revoked
+    revoked_at INTEGER,
+    revoked_by TEXT,
+    last_used_at INTEGER             -- written at most once a minute
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX tokens_by_name ON tokens (name);
+
+  CREATE TABLE audit (               -- what was done; numbers without a gap
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    namespace TEXT,
+    name TEXT NOT NULL,
+    origin TEXT,                     -- the address of the call; NULL for what the agent does by itself
+    detail TEXT NOT NULL,            -- JSON object
+    hash TEXT NOT NULL               -- over all of this and the hash of the record before
+  ) STRICT;
+  CREATE INDEX audit_by_time ON audit (at);
+
+  CREATE TABLE audit_chain (         -- one row: the newest record, and the newest one that was pruned
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    head_seq INTEGER NOT NULL,
+    head_hash TEXT NOT NULL,
+    anchor_seq INTEGER NOT NULL,
+    anchor_hash TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO audit_chain VALUES (1, 0, '', 0, '');
+
+  CREATE TRIGGER audit_in_order BEFORE INSERT ON audit
+    WHEN new.seq <> (SELECT head_seq + 1 FROM audit_chain)
+    BEGIN SELECT RAISE(ABORT, 'records of the audit are added at its end'); END;
+  CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'records of the audit can not be changed'); END;
+  CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+    WHEN old.seq > (SELECT anchor_seq FROM audit_chain)
+    BEGIN SELECT RAISE(ABORT, 'records of the audit can not be removed'); END;
+  CREATE TRIGGER audit_chain_forward BEFORE UPDATE ON audit_chain
+    WHEN new.head_seq < old.head_seq OR new.anchor_seq < old.anchor_seq OR new.anchor_seq > new.head_seq
+      OR (new.head_seq = old.head_seq AND new.head_hash <> old.head_hash)
+      OR (new.anchor_seq = old.anchor_seq AND new.anchor_hash <> old.anchor_hash)
+    BEGIN SELECT RAISE(ABORT, 'the chain of the audit only goes forward'); END;
+  CREATE TRIGGER audit_chain_kept BEFORE DELETE ON audit_chain
+    BEGIN SELECT RAISE(ABORT, 'the chain of the audit can not be removed'); END;
+
+  CREATE TABLE secrets (             -- boxes of the vault
+    context TEXT PRIMARY KEY,        -- whose it is; part of what the encryption is bound to
+    key_id TEXT NOT NULL,
+    box BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
+const migrations: readonly (readonly string[])[] = [[content, lifecycle, ingests, uploads, knowledge, plans, access]]
 
 /** The version that this agent writes. */
 export const newestVersion = migrations.length

@@ -40,7 +40,8 @@ export function readManifestRecord(repository: string, raw: RawManifest): ReadMa
       contentSize: unique.reduce((sum, blob) => sum + blob.size, raw.bytes.byteLength),
       subject: subject?.digest,
       children: listed.map(child => child.digest),
-      blobs: unique.map(blob => blob.digest),
+      // Those that may not be copied, too: where somebody pushed one, it is needed like the others.
+      blobs: manifest.kind === 'image' ? [...new Set(children.map(child => child.digest))] : [],
     },
   }
 }
