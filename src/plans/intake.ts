@@ -14,7 +14,7 @@ import { isPlanDocument, listFormProblems } from './problems.ts'
 import { refusalDraft, unknownDraft } from './refusal.ts'
 import { RunReport } from './run-report.ts'
 import type { PlanDocument } from './schema.ts'
-import { formatTime, type StatusDraft } from './status.ts'
+import { formatTime, joinTexts, type StatusDraft } from './status.ts'
 import { readStatus, type StatusBook } from './status-book.ts'
 
 /** A payload, and how it came. */
@@ -240,7 +240,7 @@ export class Intake {
     if (late) {
       book.begin(report.draft('Expired', { message: `arrived after ${formatTime(plan.notAfter)}` }), { run, scope })
     } else {
-      book.begin(report.draft('Accepted', plan.notes.length > 0 ? { message: plan.notes.join('; ') } : {}), {
+      book.begin(report.draft('Accepted', plan.notes.length > 0 ? { message: joinTexts(plan.notes) } : {}), {
         run,
         scope,
       })

@@ -111,7 +111,14 @@ export class Plans {
     this.#intake.leaveGroups(this.#options.edge.groups)
     this.#queue.start()
     this.sweep()
-    this.#sweeper = setInterval(() => this.sweep(), sweepEveryMs)
+    this.#sweeper = setInterval(() => {
+      try {
+        this.sweep()
+      } catch (error) {
+        // The disk under the state may be full; the next sweep tries again
+        this.#options.logger.error({ err: error }, 'old plans could not be tidied up')
+      }
+    }, sweepEveryMs)
   }
 
   /** Stops every run, and resolves when they have ended. What has arrived stays, and plans go on with the next start. */

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
-import { isDigest } from '../oci/digest.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
@@ -15,7 +15,7 @@ import type { Plan } from './plan.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
 import { describeKept, type Outcome, type RunContext, runPass } from './run.ts'
 import { RunReport, type Why } from './run-report.ts'
-import { formatTime, isTerminal, type Phase } from './status.ts'
+import { formatTime, isTerminal, joinTexts, type Phase } from './status.ts'
 import { readStatus, type StatusBook, type StatusChange } from './status-book.ts'
 
 /** No registry is obeyed that asks for a longer wait, in milliseconds. */
@@ -82,9 +82,11 @@ export class PlanQueue {
   async stop(): Promise<void> {
     this.#open = false
     clearImmediate(this.#pumping)
-    for (const entry of this.#entries.values()) clearTimeout(entry.timer)
+    this.#pumping = undefined
     for (const { controller } of this.#running.values()) controller.abort()
     await Promise.allSettled([...this.#running.values()].map(running => running.ended))
+    // Only now: a pass that was just ending may have set its next try
+    for (const entry of this.#entries.values()) clearTimeout(entry.timer)
     this.#entries.clear()
   }
 
@@ -110,6 +112,7 @@ export class PlanQueue {
   /** Reports plans as expired that waited in the line for too long. */
   expire(): void {
     for (const [name, entry] of this.#entries) if (!this.#running.has(name)) this.#expireIfLate(entry)
+    this.#pump()
   }
 
   /** How a plan's run is at this moment. */
@@ -120,9 +123,10 @@ export class PlanQueue {
   #join(row: StatusRow): void {
     const plan = this.#options.intake.planOf(row.name, row.scope)
     if (plan === undefined) return
-    const report = new RunReport(plan, readStatus(row))
+    const last = readStatus(row)
+    const report = new RunReport(plan, last)
     const meter = new ProgressMeter(report, this.#options.progress)
-    const state = { timer: undefined, told: false, started: row.started, failures: 0 }
+    const state = { timer: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
     this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state })
   }
 
@@ -137,7 +141,12 @@ export class PlanQueue {
     if (!this.#open) return
     this.#pumping ??= setImmediate(() => {
       this.#pumping = undefined
-      this.#advance()
+      try {
+        this.#advance()
+      } catch (error) {
+        // The disk under the state may be full. The line is looked at again with the next change or sweep
+        this.#options.logger.error({ err: error }, 'plans could not be started')
+      }
     })
   }
 
@@ -146,13 +155,15 @@ export class PlanQueue {
       .filter(entry => entry.timer === undefined && !this.#running.has(entry.plan.name))
       .sort((a, b) => b.plan.priority - a.plan.priority || a.run - b.run)
     let stopping = [...this.#running.values()].filter(running => running.controller.signal.aborted).length
+    const left: Entry[] = []
     for (const entry of line) {
       if (this.#expireIfLate(entry)) continue
       if (this.#running.size < this.#options.maxRuns) this.#begin(entry)
       else if (stopping > 0)
         stopping -= 1 // its place is free in a moment
-      else if (!this.#preemptFor(entry)) this.#tellQueued(entry)
+      else if (!this.#preemptFor(entry) && !entry.told) left.push(entry)
     }
+    if (left.length > 0) this.#tellQueued(left)
   }
 
   /** Stops the least of the running plans that have less priority; it goes back into the line with all that it has fetched. */
@@ -170,25 +181,33 @@ export class PlanQueue {
     return true
   }
 
-  #tellQueued(entry: Entry): void {
-    if (entry.told) return
-    entry.told = true
-    this.#record(entry, 'Waiting', { reason: 'Queue', message: `${this.#options.maxRuns} other plans are running` })
+  /** In one transaction: after a restart, the line may be long. */
+  #tellQueued(entries: readonly Entry[]): void {
+    const why: Why = { reason: 'Queue', message: `${this.#options.maxRuns} other plans are running` }
+    this.#options.book.write(() => {
+      for (const entry of entries) this.#record(entry, 'Waiting', why)
+    })
+    for (const entry of entries) entry.told = true
   }
 
   #expireIfLate(entry: Entry): boolean {
     const { notAfter } = entry.plan
     if (entry.started || notAfter === undefined || notAfter >= this.#options.now()) return false
-    this.#leave(entry.plan.name, entry)
     this.#record(entry, 'Expired', { message: `not started before ${formatTime(notAfter)}` })
+    this.#leave(entry.plan.name, entry)
     return true
   }
 
   #begin(entry: Entry): void {
     const { name } = entry.plan
     const controller = new AbortController()
-    const ended = this.#pass(entry, controller.signal)
-      .catch(error => this.#options.logger.error({ plan: name, err: error }, 'a run ended with a fault of the agent'))
+    // In a later turn, so that the run is known as running before it tells anything
+    const ended = Promise.resolve()
+      .then(() => this.#pass(entry, controller.signal))
+      .catch(error => {
+        this.#options.logger.error({ plan: name, err: error }, 'the result of a run could not be written down')
+        this.#backOff(entry, 0)
+      })
       .finally(() => {
         this.#running.delete(name)
         this.#pump()
@@ -214,26 +233,33 @@ export class PlanQueue {
       this.#waitForRetry(entry, outcome)
       return
     }
-    this.#leave(entry.plan.name, entry)
     if (outcome.kind === 'failed') this.#record(entry, 'Failed', outcome.why)
     if (outcome.kind === 'ready') {
       const notes = [...entry.plan.notes, ...outcome.notes]
-      this.#record(entry, 'Ready', notes.length > 0 ? { message: notes.join('; ') } : {})
+      this.#record(entry, 'Ready', notes.length > 0 ? { message: joinTexts(notes) } : {})
     }
+    this.#leave(entry.plan.name, entry)
   }
 
   #waitForRetry(entry: Entry, outcome: Extract<Outcome, { kind: 'wait' }>): void {
-    entry.failures = entry.report.gained ? 1 : entry.failures + 1
-    const asked = Math.min(outcome.retryAfterMs, longestRetryAfterMs)
-    const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
-    const next = formatTime(this.#options.now() + delay)
-    entry.timer = setTimeout(() => this.#endWait(entry), delay)
-    entry.told = true
+    const next = formatTime(this.#options.now() + this.#backOff(entry, outcome.retryAfterMs))
     const { reason, message, hint } = outcome
     this.#record(entry, 'Waiting', { reason, message: `${message}; next try at ${next}`, hint })
   }
 
+  /** Takes the entry out of the line until its next try. Gives the milliseconds until then. */
+  #backOff(entry: Entry, retryAfterMs: number): number {
+    if (this.#entries.get(entry.plan.name) !== entry) return 0
+    entry.failures = entry.report.gained ? 1 : entry.failures + 1
+    const asked = Math.min(retryAfterMs, longestRetryAfterMs)
+    const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
+    clearTimeout(entry.timer)
+    entry.timer = setTimeout(() => this.#endWait(entry), delay)
+    return delay
+  }
+
   #endWait(entry: Entry): void {
+    entry.told = false
     clearTimeout(entry.timer)
     entry.timer = undefined
     this.#pump()
@@ -281,7 +307,7 @@ export class PlanQueue {
   /** Without `atomic`, what an earlier process has published stays as it is. With it, nothing was, or all. */
   #pins(entry: Entry): RunContext['pins'] {
     const { plan, run } = entry
-    const pins = new Map()
+    const pins = new Map<number, Digest>()
     if (plan.atomic) return pins
     for (const { position, digest, published } of this.#options.rows.wanted(plan.name, run)) {
       if (published && digest !== null && isDigest(digest)) pins.set(position, digest)

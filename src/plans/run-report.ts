@@ -156,10 +156,11 @@ export class RunReport {
     const image = this.image(at)
     const wanted = new Map(missing.map(blob => [blob.digest, blob.size]))
     const before = image.bytesDone
+    const bytesMissing = sum(missing)
     const arrivals: Arrivals = { received: 0, resumed: 0, completed: 0 }
     const update = () => {
       const arrived = Math.max(arrivals.completed, arrivals.received + arrivals.resumed)
-      image.bytesDone = before + Math.min(arrived, sum(missing))
+      image.bytesDone = before + Math.min(arrived, bytesMissing)
       this.onBytes()
     }
     return {

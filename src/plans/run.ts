@@ -11,13 +11,10 @@ import type { ImageRequest, ResolvedImage, TransferEngine } from '../transfer/en
 import { inTurn } from './in-turn.ts'
 import type { Plan } from './plan.ts'
 import type { RunReport, Why } from './run-report.ts'
-import { describeError, type Phase } from './status.ts'
+import { describeError, joinTexts, type Phase } from './status.ts'
 
 /** Images that are resolved, fetched or confirmed at once. Blobs have limits of their own, over all plans. */
 const imagesAtOnce = 4
-
-/** Images whose errors stand in the plan's message; every image's own stands in its entry. */
-const maxDescribed = 20
 
 /** How a pass ended. */
 export type Outcome =
@@ -283,11 +280,7 @@ class Pass {
   }
 
   #describe(failures: readonly (readonly [number, ImageError])[]): string {
-    const texts = failures
-      .slice(0, maxDescribed)
-      .map(([at, error]) => `${this.#context.report.image(at).target}: ${describeError(error)}`)
-    if (failures.length > maxDescribed) texts.push(`and ${failures.length - maxDescribed} more images`)
-    return texts.join('; ')
+    return joinTexts(failures.map(([at, error]) => `${this.#context.report.image(at).target}: ${describeError(error)}`))
   }
 
   #note(at: number, notes: readonly string[]): void {

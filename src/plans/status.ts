@@ -9,6 +9,9 @@ import { type PackageInfo, PackageSchema } from './schema.ts'
 /** EdgeGallery shows an error of at most this many characters. */
 const maxHostError = 1024
 
+/** Of many texts in a message, those that are written out. */
+const maxTexts = 20
+
 /** The phases that end a plan: nothing follows them by itself. */
 const terminalPhases = ['Ready', 'Rejected', 'Failed', 'Expired', 'Withdrawn', 'Superseded'] as const
 const workingPhases = ['Accepted', 'Waiting', 'Resolving', 'Fetching', 'Verifying'] as const
@@ -169,6 +172,12 @@ export function formatTime(ms: number): string {
 export function describeError(error: ImageError): string {
   const where = error.doing === undefined ? '' : ` (${error.doing})`
   return clip(`${error.code}: ${error.message}${where}`)
+}
+
+/** Texts as one message: the first of many, and how many more there are. */
+export function joinTexts(texts: readonly string[]): string {
+  const more = texts.length > maxTexts ? [`and ${texts.length - maxTexts} more`] : []
+  return [...texts.slice(0, maxTexts), ...more].join('; ')
 }
 
 function statusWord(phase: Phase): PlanStatus['status'] {

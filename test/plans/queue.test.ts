@@ -180,3 +180,17 @@ t.test('a plan that is withdrawn while it waits does not run', async t => {
   await new Promise(resolve => setImmediate(resolve))
   t.notOk(site.engine.calls.includes('resolve b:1'))
 })
+
+t.test('a result that can not be written down is not lost: the plan runs again', async t => {
+  const site = siteWith(t, 1)
+  const a = gated(site, 'a')
+  site.send(a.document)
+  await site.reached('a', 'Fetching')
+  site.state.db.exec(`CREATE TRIGGER full BEFORE INSERT ON plan_statuses WHEN NEW.phase = 'Ready'
+    BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+  a.letGo()
+  while (site.engine.count('confirm') < 3) await new Promise(resolve => setImmediate(resolve))
+  t.not(site.plans.find('a')?.phase, 'Ready')
+  site.state.db.exec('DROP TRIGGER full')
+  await site.reached('a', 'Ready')
+})
