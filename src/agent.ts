@@ -101,7 +101,7 @@ export class Agent {
       plans,
       outbox,
       stateDocument: this.#stateDocument(engine, plans),
-      freshState: engine.state.fresh,
+      freshState: !outbox.isTakenUp,
       logger: this.#options.logger,
     })
   }

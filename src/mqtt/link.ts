@@ -60,7 +60,7 @@ export interface MqttLinkOptions extends BrokerOptions {
   readonly outbox: Pick<Outbox, 'next' | 'acknowledged' | 'continueFrom'>
   /** What `state` says beside `edge`, `online` and `at`. */
   readonly stateDocument: () => object
-  /** Whether the state folder is new, so that the sequence of statuses has to be taken up from the broker. */
+  /** Whether the sequence of statuses has yet to be taken up from the broker: the state folder is new, or never saw one. */
   readonly freshState: boolean
   readonly logger: Logger
   readonly now?: () => number
@@ -235,8 +235,8 @@ export class MqttLink {
         timeoutMs: this.#timing.recoveryMs,
         signal,
       })
+      this.#options.outbox.continueFrom(seq)
       if (seq > 0) {
-        this.#options.outbox.continueFrom(seq)
         this.#logger.info(
           { seq },
           'the state folder is new: the sequence of statuses goes on from what the broker holds',
@@ -244,6 +244,7 @@ export class MqttLink {
       }
     } catch (error) {
       if (!(error instanceof LinkError && error.code === 'forbidden')) throw error
+      this.#options.outbox.continueFrom(0)
       this.#logger.warn(error.fields, `${error.message}: the sequence of our statuses begins anew`)
     }
     this.#sequenceKnown = true

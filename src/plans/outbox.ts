@@ -62,12 +62,20 @@ export class Outbox {
     return this.#rows.count()
   }
 
+  /** Whether {@link continueFrom} was called since the state folder was made, be it by an earlier process. */
+  get isTakenUp(): boolean {
+    return this.#plans.last('seq taken up') > 0
+  }
+
   /**
-   * Lets the sequence of statuses go on after `seq`, which was seen in a retained status of this edge: after the loss of the
-   * state folder it must not start again. To be called before plans are received.
+   * Lets the sequence of statuses go on after `seq`, the highest seen in a retained status of this edge, 0 where there is none: after
+   * the loss of the state folder it must not start again. To be called before plans are received.
    */
   continueFrom(seq: number): void {
-    this.#plans.raise('seq', seq)
+    this.#plans.transaction(() => {
+      this.#plans.raise('seq', seq)
+      this.#plans.raise('seq taken up', 1)
+    })
   }
 
   /** Queues a status. Belongs into the transaction that writes the status itself. */

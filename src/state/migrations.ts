@@ -206,10 +206,10 @@ const plans = `
   CREATE INDEX plan_images_by_target ON plan_images (repository, tag);
 
   CREATE TABLE plan_counters (
-    name TEXT PRIMARY KEY,           -- 'seq' of statuses, 'run' of executions
+    name TEXT PRIMARY KEY,           -- 'seq' of statuses, 'run' of executions; 'seq taken up': 1 once the broker was asked
     value INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  INSERT INTO plan_counters VALUES ('seq', 0), ('run', 0);
+  INSERT INTO plan_counters VALUES ('seq', 0), ('run', 0), ('seq taken up', 0);
 
   CREATE TABLE outbox (              -- statuses that the broker has not acknowledged, in order
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -100,8 +100,13 @@ export class PlanRows {
   }
 
   /** Lets a counter go on after `value`. It never goes back. */
-  raise(counter: 'seq' | 'run', value: number): void {
+  raise(counter: 'seq' | 'seq taken up', value: number): void {
     this.#sql.raise.run(value, counter)
+  }
+
+  /** A counter's last number. */
+  last(counter: 'seq taken up'): number {
+    return this.#sql.last.get(counter)?.value ?? 0
   }
 
   plan(name: string, scope: Scope): PlanRow | undefined {
@@ -231,6 +236,7 @@ function prepare(db: Database.Database) {
     next: db.prepare<[string], { value: number }>(
       'UPDATE plan_counters SET value = value + 1 WHERE name = ? RETURNING value',
     ),
+    last: db.prepare<[string], { value: number }>('SELECT value FROM plan_counters WHERE name = ?'),
     raise: db.prepare<[number, string]>('UPDATE plan_counters SET value = max(value, ?) WHERE name = ?'),
     plan: db.prepare<[string, string], PlanRow>(`SELECT ${planColumns} FROM plans WHERE name = ? AND scope = ?`),
     plansNamed: db.prepare<[string], PlanRow>(`SELECT ${planColumns} FROM plans WHERE name = ?`),
