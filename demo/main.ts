@@ -32,7 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0
   } catch (error) {
     if (interrupt.signal.aborted) {
-      terminal.note('\nInterrupted; everything is stopped and removed.')
+      terminal.note('\nInterrupted; stopping and cleaning up.')
       return 130
     }
     terminal.note(`\nThe demo failed. ${error instanceof Error ? error.message : String(error)}`)
