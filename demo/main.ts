@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util'
 import { formatBytes } from '../src/cli/format.ts'
 import { formatTable } from '../src/cli/table.ts'
 import { Terminal } from '../src/cli/terminal.ts'
-import { DemoFailure } from './demo-failure.ts'
 import { edge, type Site, startSite } from './site.ts'
 import { type Row, Story } from './story.ts'
 
@@ -35,9 +34,8 @@ async function main(args: readonly string[]): Promise<number> {
       terminal.note('\nInterrupted; stopping and cleaning up.')
       return 130
     }
+    if (site) terminal.note(`\nThe end of the agent's log:\n${await site.agent.logTail()}`)
     terminal.note(`\nThe demo failed. ${error instanceof Error ? error.message : String(error)}`)
-    if (site && error instanceof DemoFailure)
-      terminal.note(`The end of the agent's log:\n${await site.agent.logTail()}`)
     return 1
   }
 }
