@@ -142,3 +142,26 @@ t.test('the sequence goes on after one that was seen elsewhere', async t => {
   site.send(planOf('a', ['A']))
   t.equal(site.plans.find('a')?.seq, 217)
 })
+
+t.test('refusals and withdrawals are bounded', async t => {
+  const site = siteWith(t)
+  // as rows of many years would look, without taking as long to write
+  const insert = site.state.db.prepare(
+    `INSERT INTO plan_statuses (name, run, scope, phase, seq, document) VALUES (?, ?, 'edge', 'Rejected', ?, ?)`,
+  )
+  site.send(planOf('template', []))
+  const document = JSON.stringify(site.plans.find('template'))
+  const withdrawn = site.state.db.prepare(`INSERT INTO plans VALUES (?, 'edge', 1, 0, NULL, 'http', ?)`)
+  site.state.db.transaction(() => {
+    for (let at = 1; at <= 1_004; at++) insert.run(`bad-${at}`, at - 10_000, at, document)
+    for (let at = 1; at <= 10_005; at++) withdrawn.run(`old-${at}`, at)
+  })()
+  site.plans.sweep()
+  t.equal(site.plans.list().length, 1_000)
+  t.ok(site.plans.find('template'), 'the newest stay')
+  t.equal(site.messages().filter(message => message.payload === '').length, 5)
+  const { count } = site.state.db.prepare<[], { count: number }>('SELECT count(*) AS count FROM plans').get() ?? {
+    count: 0,
+  }
+  t.ok(count >= 10_000 && count <= 10_001, `${count} withdrawn plans are remembered`)
+})
