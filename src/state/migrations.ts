@@ -274,6 +274,8 @@ const access = `
       OR (new.head_seq = old.head_seq AND new.head_hash <> old.head_hash)
       OR (new.anchor_seq = old.anchor_seq AND new.anchor_hash <> old.anchor_hash)
     BEGIN SELECT RAISE(ABORT, 'the chain of the audit only goes forward'); END;
+  CREATE TRIGGER audit_chain_single BEFORE INSERT ON audit_chain
+    BEGIN SELECT RAISE(ABORT, 'the chain of the audit has one row'); END;
   CREATE TRIGGER audit_chain_kept BEFORE DELETE ON audit_chain
     BEGIN SELECT RAISE(ABORT, 'the chain of the audit can not be removed'); END;
 
@@ -284,7 +286,87 @@ const access = `
   ) STRICT, WITHOUT ROWID;
 `
 
-const migrations: readonly (readonly string[])[] = [[content, lifecycle, ingests, uploads, knowledge, plans, access]]
+/** Image management: sources, and the images that are kept in sync. SQL in sources.ts, repositories.ts and managed-objects.ts. */
+const management = `
+  CREATE TABLE management_version (  -- one row: the newest resourceVersion of any object
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    value INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO management_version VALUES (1, 0);
+
+  CREATE TABLE sources (             -- RegistrySecrets; their passwords are boxes of the vault
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    uid TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    annotations TEXT NOT NULL,       -- JSON object: what people wrote
+    labels TEXT NOT NULL,            -- JSON object
+    search TEXT NOT NULL,            -- lower case: what a search looks in
+    provider TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    username TEXT,                   -- NULL: anonymous
+    verify_status TEXT NOT NULL,     -- 'untested', 'success' or 'failed'
+    verify_message TEXT NOT NULL,
+    verified_at INTEGER,
+    latency_ms INTEGER,
+    verify_due_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sources_to_verify ON sources (verify_due_at);
+
+  CREATE TABLE repositories (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    uid TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    annotations TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    search TEXT NOT NULL,
+    path TEXT NOT NULL,              -- in the local registry
+    spec TEXT NOT NULL,              -- JSON
+    outcome TEXT NOT NULL,           -- of the last run that ended: '', 'Success' or 'Failed'; that a run goes on is known to the process alone
+    last_synced INTEGER,
+    manifest TEXT,                   -- JSON: what the status says of the content
+    error TEXT,                      -- JSON, while the last run has failed
+    due_at INTEGER NOT NULL,         -- when the next run begins; stays in the past until that has ended
+    trigger TEXT NOT NULL,           -- why it is due
+    requested_by TEXT NOT NULL,
+    PRIMARY KEY (namespace, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX repositories_due ON repositories (due_at);
+  CREATE INDEX repositories_by_path ON repositories (path);
+
+  CREATE TABLE repository_sources (  -- which sources a Repository names, in its order
+    uid TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (uid, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX repository_sources_by_name ON repository_sources (namespace, name);
+
+  CREATE TABLE repository_tags (     -- what a Repository has put under which tag
+    uid TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    rolled_back INTEGER NOT NULL,    -- 1: stays at this digest until somebody starts a sync
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (uid, tag)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE repository_runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid TEXT NOT NULL,
+    document TEXT NOT NULL           -- JSON: the run as it is read back
+  ) STRICT;
+  CREATE INDEX repository_runs_by_uid ON repository_runs (uid);
+`
+
+const migrations: readonly (readonly string[])[] = [
+  [content, lifecycle, ingests, uploads, knowledge, plans, access, management],
+]
 
 /** The version that this agent writes. */
 export const newestVersion = migrations.length
