@@ -2,15 +2,22 @@
  * What was done, by whom, and what was denied: an append-only list in which every record carries the hash of the one before, so that
  * a record that was changed or taken away is found. The end of the chain is kept beside it, so that records missing there are found, too.
  */
-import { createHash } from 'node:crypto'
 import type { Logger } from 'pino'
 import { type AuditFilter, type AuditRow, AuditRows, type ChainRow } from '../state/audit.ts'
 import type { State } from '../state/database.ts'
+import {
+  type AuditRecord,
+  type ChainFault,
+  type ChainPosition,
+  followChain,
+  hashRecord,
+  toRecord,
+} from './audit-chain.ts'
 import { type AuditDetail, allowedDetail } from './audit-detail.ts'
 import type { Right } from './roles.ts'
 
-/** A right that was used or denied; or a login that failed. */
-export type AuditAction = Right | 'login'
+/** A right that was used or denied; a login that failed; a fault that pruning has found. */
+export type AuditAction = Right | 'login' | 'audit:prune'
 export type AuditOutcome = 'success' | 'failure' | 'denied'
 
 /** Something that was done, or was asked for and denied. */
@@ -26,22 +33,6 @@ export interface AuditEvent {
   readonly from?: string | undefined
 }
 
-/** A record as it is listed and exported. `hash` is the SHA-256 of this document, as compact JSON in this order, without `hash` itself. */
-export interface AuditRecord {
-  readonly seq: number
-  /** RFC 3339. */
-  readonly at: string
-  readonly who: string
-  readonly action: string
-  readonly object: { readonly kind: string; readonly namespace: string | null; readonly name: string }
-  readonly outcome: string
-  readonly from: string | null
-  readonly detail: AuditDetail
-  /** The hash of the record before. */
-  readonly previous: string
-  readonly hash: string
-}
-
 /** What a check of the chain has found. */
 export type Verification = {
   /** Records that are as they were written. */
@@ -51,12 +42,8 @@ export type Verification = {
   /** When the first record that is kept was written, RFC 3339; null when there is none. */
   readonly since: string | null
   /** The end of the chain: noted elsewhere, it proves later that nothing up to it was rewritten. */
-  readonly head: { readonly seq: number; readonly hash: string }
-} & (
-  | { readonly ok: true }
-  /** `brokenAt` is the number of the first record that is not as it was written. */
-  | { readonly ok: false; readonly brokenAt: number; readonly reason: 'changed' | 'missing' | 'unknown' }
-)
+  readonly head: ChainPosition
+} & ({ readonly ok: true } | ({ readonly ok: false } & ChainFault))
 
 export interface AuditQuery extends AuditFilter {
   /** From 1. */
@@ -79,6 +66,7 @@ export interface AuditOptions {
 const dayMs = 24 * 60 * 60_000
 /** Between two batches of a long list the process attends to everything else. */
 const batch = 500
+const maxPruned = 10_000
 const maxText = 300
 
 export class Audit {
@@ -92,13 +80,21 @@ export class Audit {
 
   /** Writes a record. It is on the disk when this returns, or goes with the transaction that it is part of. */
   record(event: AuditEvent): void {
+    const { maxRecords } = this.#options
+    // A surplus, so that pruning isn't part of every call.
+    const surplus = Math.min(maxRecords / 10, maxPruned / 2)
     this.#rows.transaction(() => {
-      const { headSeq, headHash, anchorSeq } = this.#rows.chain()
-      const row = toRow(event, headSeq + 1, this.#options.now())
-      this.#rows.add({ ...row, hash: hashOf(row, headHash) })
-      // A tenth above the limit, so that pruning isn't part of every call.
-      if (headSeq + 1 - anchorSeq > this.#options.maxRecords * 1.1) this.#pruneBySize()
+      const { seq, kept } = this.#append(event)
+      if (kept > maxRecords + surplus) this.#removeUpTo(seq - maxRecords)
     })
+  }
+
+  #append(event: AuditEvent): { readonly seq: number; readonly kept: number } {
+    const { headSeq, headHash, anchorSeq } = this.#rows.chain()
+    const seq = headSeq + 1
+    const row = toRow(event, seq, this.#options.now())
+    this.#rows.add({ ...row, hash: hashRecord(row, headHash) })
+    return { seq, kept: seq - anchorSeq }
   }
 
   /** Records that fit the query, the newest first, and how many there are over all pages. */
@@ -112,31 +108,19 @@ export class Audit {
   /** Proves the chain from its first kept record to its end. */
   async verify(): Promise<Verification> {
     let chain = this.#rows.chain()
-    let [seq, hash] = [chain.anchorSeq, chain.anchorHash]
-    let checked = 0
-    let since: string | null = null
+    let end: ChainPosition = { seq: chain.anchorSeq, hash: chain.anchorHash }
     for (;;) {
-      const rows = this.#rows.after(seq, batch)
+      const rows = this.#rows.after(end.seq, batch)
       chain = this.#rows.chain()
-      if (chain.anchorSeq > seq) {
-        // Pruned meanwhile: the proof starts anew behind the anchor.
-        ;[seq, hash, checked, since] = [chain.anchorSeq, chain.anchorHash, 0, null]
+      // What was pruned meanwhile was checked by the pruning; the proof goes on behind it.
+      if (chain.anchorSeq > end.seq) {
+        end = { seq: chain.anchorSeq, hash: chain.anchorHash }
         continue
       }
-      const found = (fault: { brokenAt: number; reason: 'changed' | 'missing' | 'unknown' } | undefined) =>
-        toVerification(chain, { checked, since }, fault)
-      for (const row of rows) {
-        if (row.seq !== seq + 1) return found({ brokenAt: seq + 1, reason: 'missing' })
-        if (row.seq > chain.headSeq) return found({ brokenAt: row.seq, reason: 'unknown' })
-        if (row.hash !== hashOf(row, hash)) return found({ brokenAt: row.seq, reason: 'changed' })
-        ;[seq, hash] = [row.seq, row.hash]
-        since ??= new Date(row.at).toISOString()
-        checked += 1
-      }
-      if (rows.length < batch) {
-        if (seq < chain.headSeq) return found({ brokenAt: seq + 1, reason: 'missing' })
-        return found(hash === chain.headHash ? undefined : { brokenAt: seq, reason: 'changed' })
-      }
+      const followed = followChain(rows, end, chain.headSeq)
+      end = followed.end
+      const fault = followed.fault ?? (rows.length < batch ? faultAtEnd(end, chain) : undefined)
+      if (fault !== undefined || rows.length < batch) return this.#toVerification(chain, end, fault)
       await new Promise(resolve => setImmediate(resolve))
     }
   }
@@ -156,28 +140,48 @@ export class Audit {
     }
   }
 
-  /** Removes what is too old or too much. What stays is still proven: the chain keeps the hash of the last one that went. */
+  /**
+   * Removes what is too old or too much, at most 10,000 records at once. What stays is still proven: the chain keeps the hash of the
+   * last one that went. A fault among those that go is put on record, so that it doesn't go with them.
+   */
   prune(now: number = this.#options.now()): void {
+    const { maxAgeMs, maxRecords } = this.#options
     this.#rows.transaction(() => {
       const { headSeq } = this.#rows.chain()
-      const firstKept = this.#rows.firstSince(now - this.#options.maxAgeMs) ?? headSeq + 1
-      this.#removeUpTo(firstKept - 1)
-      this.#pruneBySize()
+      const firstYoung = this.#rows.firstSince(now - maxAgeMs) ?? headSeq + 1
+      this.#removeUpTo(Math.max(firstYoung - 1, headSeq - maxRecords))
     })
   }
 
-  #pruneBySize(): void {
-    this.#removeUpTo(this.#rows.chain().headSeq - this.#options.maxRecords)
+  #removeUpTo(wanted: number): void {
+    const { anchorSeq, anchorHash, headSeq } = this.#rows.chain()
+    const rows = this.#rows.after(anchorSeq, maxPruned).filter(row => row.seq <= wanted)
+    const last = rows.at(-1)
+    if (last === undefined) return
+    const { fault } = followChain(rows, { seq: anchorSeq, hash: anchorHash }, headSeq)
+    this.#rows.removeUpTo(last)
+    this.#options.logger.info({ records: rows.length, upTo: last.seq }, 'the oldest records of the audit were removed')
+    if (fault) this.#recordFault(fault)
   }
 
-  #removeUpTo(seq: number): void {
-    const { anchorSeq } = this.#rows.chain()
-    if (seq <= anchorSeq) return
-    const last = this.#rows.find(seq)
-    // A gap is for verify() to tell of; to prune over it would hide it.
-    if (last === undefined) return
-    this.#rows.removeUpTo(last)
-    this.#options.logger.info({ records: seq - anchorSeq, upTo: seq }, 'the oldest records of the audit were removed')
+  #recordFault({ brokenAt, reason }: ChainFault): void {
+    this.#options.logger.error({ seq: brokenAt, reason }, 'the audit was tampered with')
+    this.#append({
+      ...{ who: 'system', action: 'audit:prune', outcome: 'failure' },
+      object: { kind: 'Audit', name: `record ${brokenAt}` },
+      detail: { reason: `the record is ${reason}` },
+    })
+  }
+
+  #toVerification(chain: ChainRow, end: ChainPosition, fault: ChainFault | undefined): Verification {
+    const [first] = this.#rows.after(chain.anchorSeq, 1)
+    const facts = {
+      checked: end.seq - chain.anchorSeq,
+      firstSeq: chain.anchorSeq + 1,
+      since: first === undefined ? null : new Date(first.at).toISOString(),
+      head: { seq: chain.headSeq, hash: chain.headHash },
+    }
+    return fault === undefined ? { ok: true, ...facts } : { ok: false, ...fault, ...facts }
   }
 
   #hashBefore(seq: number): string {
@@ -207,31 +211,7 @@ function clean(text: string): string {
     .replace(/\p{Cc}/gu, '?')
 }
 
-function hashOf(row: Omit<AuditRow, 'hash'>, previous: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify(toHashed(row, previous)))
-    .digest('hex')
-}
-
-function toHashed(row: Omit<AuditRow, 'hash'>, previous: string): Omit<AuditRecord, 'hash'> {
-  const { seq, at, who, action, kind, namespace, name, outcome, origin, detail } = row
-  return {
-    ...{ seq, at: new Date(at).toISOString(), who, action },
-    object: { kind, namespace, name },
-    ...{ outcome, from: origin, detail: JSON.parse(detail), previous },
-  }
-}
-
-function toRecord(row: AuditRow, previous: string): AuditRecord {
-  return { ...toHashed(row, previous), hash: row.hash }
-}
-
-function toVerification(
-  chain: ChainRow,
-  { checked, since }: { checked: number; since: string | null },
-  fault: { brokenAt: number; reason: 'changed' | 'missing' | 'unknown' } | undefined,
-): Verification {
-  const head = { seq: chain.headSeq, hash: chain.headHash }
-  const facts = { checked, firstSeq: chain.anchorSeq + 1, since, head }
-  return fault === undefined ? { ok: true, ...facts } : { ok: false, ...fault, ...facts }
+function faultAtEnd(end: ChainPosition, { headSeq, headHash }: ChainRow): ChainFault | undefined {
+  if (end.seq < headSeq) return { brokenAt: end.seq + 1, reason: 'missing' }
+  return end.hash === headHash ? undefined : { brokenAt: end.seq, reason: 'changed' }
 }

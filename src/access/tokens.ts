@@ -10,6 +10,7 @@ import type { State } from '../state/database.ts'
 import { type TokenRow, TokenRows } from '../state/tokens.ts'
 import { readAdminToken, writeAdminToken } from './admin-token.ts'
 import type { Audit } from './audit.ts'
+import type { AuditDetail } from './audit-detail.ts'
 import { AccessError } from './errors.ts'
 import { allows, type Caller, type Grant, isRole, roles } from './roles.ts'
 
@@ -191,17 +192,26 @@ export class Tokens {
     const now = this.#now()
     const facts = toFacts(row, now)
     if (facts.state !== 'valid') return undefined
-    if (row.lastUsedAt === null || Math.abs(now - row.lastUsedAt) >= lastUsedStepMs) this.#rows.setLastUsed(row.id, now)
+    if (row.lastUsedAt === null || Math.abs(now - row.lastUsedAt) >= lastUsedStepMs) this.#noteUse(row.id, now)
     return toCaller(facts)
   }
 
-  #record(action: 'tokens:create' | 'tokens:delete', name: string, { who, from }: By, detail: object): void {
+  /** A full disk must not lock people out, least of all those who come to free it. */
+  #noteUse(id: string, now: number): void {
+    try {
+      this.#rows.setLastUsed(id, now)
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the last use of a token could not be noted')
+    }
+  }
+
+  #record(action: 'tokens:create' | 'tokens:delete', name: string, { who, from }: By, detail: AuditDetail): void {
     this.#audit.record({
       who,
       action,
       object: { kind: 'Token', name },
       outcome: 'success',
-      detail: { ...detail },
+      detail,
       ...(from === undefined ? {} : { from }),
     })
   }

@@ -35,6 +35,8 @@ export class Vault {
   readonly #rows: SecretRows
   readonly #options: VaultOptions
   #keys: readonly VaultKey[] = []
+  /** The rotation that is under way, or the last one: they follow each other, since each rewrites the file. */
+  #rotation: Promise<unknown> = Promise.resolve()
 
   constructor(options: VaultOptions) {
     this.#rows = new SecretRows(options.state.db)
@@ -89,7 +91,13 @@ export class Vault {
    * Either all of them or none; at every moment the file holds what reads them.
    * @throws AccessError when a secret can't be read, naming its key; nothing has changed then.
    */
-  async rotate(): Promise<Rotation> {
+  rotate(): Promise<Rotation> {
+    const rotation = this.#rotation.then(() => this.#rotate())
+    this.#rotation = rotation.catch(() => undefined)
+    return rotation
+  }
+
+  async #rotate(): Promise<Rotation> {
     const { keyFile, managed } = this.#options
     const keys = (await readKeys(keyFile)) ?? this.#keys
     const next = managed ? makeKey() : keys[0]
