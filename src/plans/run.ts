@@ -134,7 +134,8 @@ class Pass {
     await this.#eachImage([...this.images.keys()], async at => {
       if (published.has(at)) return
       const image = this.#image(at)
-      const missing = await engine.missing(image, this.#signal)
+      // Manifests that were fetched to resolve the image were missing, too; they have arrived by now
+      const missing = [...image.fetched, ...(await engine.missing(image, this.#signal))]
       this.#missing.set(at, missing)
       report.found(at, image, missing)
     })
@@ -166,6 +167,10 @@ class Pass {
       if (published.has(at) || others.signal.aborted) return
       report.image(at).phase = 'Fetching'
       const progress = report.counterOf(at, this.#missing.get(at) ?? [])
+      for (const manifest of this.#image(at).fetched) {
+        progress.received(report.image(at).source, manifest.size)
+        progress.completed(manifest)
+      }
       try {
         const image = await engine.fetch(this.#image(at), { signal, priority: plan.priority, progress })
         this.#note(at, image.notes)

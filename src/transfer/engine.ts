@@ -27,6 +27,8 @@ export interface ResolvedImage {
   readonly manifests: readonly Descriptor[]
   /** Every blob that the manifests need, each once. */
   readonly blobs: readonly Descriptor[]
+  /** The manifests among `manifests` that were not here and had to be fetched to know all this. */
+  readonly fetched: readonly Descriptor[]
   /** Tags beside the target's that belong to the image: cosign's `sha256-….sig`. */
   readonly extraTags: readonly { readonly tag: string; readonly descriptor: Descriptor }[]
   /** Bytes of `manifests` and `blobs` together. */

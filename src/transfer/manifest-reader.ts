@@ -19,6 +19,8 @@ export interface ReadManifest {
 export class ManifestReader {
   readonly request: ImageRequest
   readonly signal: AbortSignal
+  /** What was not on the local side. */
+  readonly fetched: Descriptor[] = []
   readonly #local: LocalRegistry
   readonly #sources: Sources
   readonly #read = new Map<Digest, Promise<ReadManifest>>()
@@ -72,6 +74,7 @@ export class ManifestReader {
     // Refused before it is kept: what can't be parsed must not come back from the local side as if it had been had.
     parseManifest(raw.bytes, raw.descriptor.mediaType)
     await this.#local.keepManifest(raw)
+    this.fetched.push(raw.descriptor)
     return raw
   }
 }

@@ -30,6 +30,7 @@ export async function resolveImage(reader: ManifestReader, referrers: ReferrerMe
     root: root.descriptor,
     manifests: [...gathered.manifests.values()],
     blobs: [...gathered.blobs.values()],
+    fetched: reader.fetched,
     extraTags,
     bytesTotal: contents.reduce((sum, content) => sum + content.size, 0),
     notes: [...gathered.notes],

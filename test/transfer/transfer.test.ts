@@ -26,6 +26,7 @@ t.test('every kind of image comes across byte for byte, with everything that it 
     offer(upstream, 'mecm/app', '1', sample)
     const brought = await bring(site, wish(`${upstream.host}/mecm/app:1`))
     t.equal(brought.root.digest, sample.root.descriptor.digest, `${kind}: the digest is the same`)
+    t.equal(brought.fetched.length, brought.manifests.length, `${kind}: no manifest was here before`)
     for (const { descriptor, bytes } of sample.manifests) {
       const here = await site.store.readManifest(descriptor.digest)
       t.same(here && Buffer.from(here.bytes), Buffer.from(bytes), `${kind}: a manifest is the same, byte for byte`)
