@@ -2,7 +2,8 @@
 import type { Logger } from 'pino'
 import type { Side } from '../oci/errors.ts'
 import { Connections, type HostOptions, originOf } from './connections.ts'
-import { CredentialStore, registryKey } from './credentials.ts'
+import { CredentialStore, type Credentials, registryKey } from './credentials.ts'
+import { HostAccess } from './host-access.ts'
 import { Registry } from './registry.ts'
 import { Authorizer } from './tokens.ts'
 import { Transport } from './transport.ts'
@@ -46,7 +47,7 @@ export class Registries {
     const key = registryKey(host)
     const known = this.#registries.get(key)
     if (known !== undefined) return known
-    const made = this.#make(key)
+    const made = this.#make(key, () => this.#credentials.find(key)).registry
     this.#registries.set(key, made)
     for (const oldest of this.#registries.keys()) {
       if (this.#registries.size <= maxRegistries) break
@@ -55,13 +56,24 @@ export class Registries {
     return made
   }
 
+  /**
+   * A host under credentials of its own, or none, whatever is configured for it: new every time, with tokens that nobody else sees. How
+   * the host is reached is as configured.
+   */
+  access(host: string, credentials: Credentials | undefined): HostAccess {
+    const key = registryKey(host)
+    const made = this.#make(key, async () => credentials)
+    const now = this.#options.now ?? Date.now
+    return new HostAccess({ ...made, connections: this.#connections, credentials, now })
+  }
+
   /** Closes every connection; what is under way on them fails. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the registries are closed'))
     await this.#connections.close()
   }
 
-  #make(key: string): Registry {
+  #make(key: string, credentials: () => Promise<Credentials | undefined>) {
     const host = this.#options.hosts.find(one => one.host === key) ?? { host: key }
     const now = this.#options.now ?? Date.now
     const connections = this.#connections
@@ -71,10 +83,11 @@ export class Registries {
       now,
       closing: this.#closing.signal,
       timeoutMs: 2 * this.#options.stallTimeoutMs,
-      credentials: () => this.#credentials.find(key),
+      credentials,
     })
     const { origin } = originOf(host)
     const side = this.#options.side ?? 'upstream'
-    return new Registry(key, new Transport({ host, origin, side, connections, authorizer, now }))
+    const transport = new Transport({ host, origin, side, connections, authorizer, now })
+    return { host, transport, registry: new Registry(key, transport) }
   }
 }

@@ -3,6 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import { type BlobBody, type FetchBlobOptions, fetchBlob, hasBlob } from './blobs.ts'
+import { listRepositories } from './catalog.ts'
 import { fetchManifest, hasManifest, resolveManifest } from './manifests.ts'
 import { Pushes } from './pushes.ts'
 import { listReferrers } from './referrers.ts'
@@ -67,6 +68,11 @@ export class Registry {
 
   listTags(repository: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
     return listTags(this.#transport, repository, signal)
+  }
+
+  /** The registry's own list of its repositories, where it gives one. */
+  listRepositories(signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+    return listRepositories(this.#transport, signal)
   }
 
   /** Makes a blob of another repository part of this one; false if the registry won't, and it has to be uploaded. */

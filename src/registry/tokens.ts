@@ -223,7 +223,8 @@ function parse(body: Uint8Array | undefined): unknown {
   }
 }
 
-function basic(credentials: Extract<Credentials, { kind: 'basic' }>): string {
+/** The value of `Authorization`. RFC 7617. */
+export function basic(credentials: Extract<Credentials, { kind: 'basic' }>): string {
   return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`
 }
 
