@@ -18,6 +18,8 @@ interface Crossed {
   readonly blobRequests: number
   /** Bytes of blobs. */
   readonly blobBytes: number
+  /** Bytes of blobs and manifests. */
+  readonly contentBytes: number
 }
 
 /** One row of the summary. */
@@ -149,7 +151,7 @@ export class Story {
     const seconds = (performance.now() - started) / 1000
     const crossed = measure(upstream.crossings.slice(before))
     this.#expectReady(status)
-    this.#expect('bytes fetched, as the agent tells them', status.bytes.fetched, crossed.blobBytes)
+    this.#expect('bytes fetched, as the agent tells them', status.bytes.fetched, crossed.contentBytes)
     const asked = status.quote?.bytesTotal ?? 0
     const present = asked - (status.quote?.bytesMissing ?? 0)
     const row = { what: `${name}, revision ${revision}`, asked, present, fetched: status.bytes.fetched }
@@ -210,6 +212,11 @@ function measure(crossings: readonly Crossing[]): Crossed {
   return {
     paths: crossings.map(({ path }) => path),
     blobRequests: blobs.length,
-    blobBytes: blobs.reduce((sum, { bytes }) => sum + bytes, 0),
+    blobBytes: sum(blobs),
+    contentBytes: sum([...blobs, ...crossings.filter(({ path }) => path.includes('/manifests/'))]),
   }
+}
+
+function sum(crossings: readonly Crossing[]): number {
+  return crossings.reduce((total, { bytes }) => total + bytes, 0)
 }
