@@ -9,6 +9,9 @@ import fastify, { type FastifyServerFactory } from 'fastify'
 import type { Logger } from 'pino'
 import { Type } from 'typebox'
 import { maxPlanBytes } from '../../plans/schema.ts'
+import { sendStatus, toStatus } from '../management/errors.ts'
+import type { ManagementFace } from '../management/face.ts'
+import { addManagementRoutes, managementPath } from '../management/routes.ts'
 import { ApiError, answerErrors, sendFrameworkError } from './api-error.ts'
 import { addEdgeRoutes } from './edge-routes.ts'
 import { EventStreams } from './event-streams.ts'
@@ -22,6 +25,8 @@ import { ErrorSchema } from './shapes.ts'
 export interface ApiAppOptions {
   readonly facts: AgentFacts
   readonly plans: PlansFace
+  /** Sources, Repositories and policies; without, there is no image management. */
+  readonly management?: ManagementFace
   /** Whether only this machine reaches the API: then browsers need to be kept out. */
   readonly loopback: boolean
   readonly logger: Logger
@@ -45,6 +50,7 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   addPlanRoutes(app, plans)
   addEdgeRoutes(app, { facts, plans, now, startedAt: now() })
   addEventsRoute(app, new EventStreams({ events: plans.events, logger }))
+  if (options.management) await addManagementRoutes(app, options.management, logger)
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))
   return app
 }
@@ -54,8 +60,9 @@ function createInstance(factory: FastifyServerFactory | undefined) {
     logger: false,
     bodyLimit: maxPlanBytes,
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 128 },
-    frameworkErrors: (error, _request, reply) => sendFrameworkError(error, reply),
+    routerOptions: { maxParamLength: 253 }, // the longest name that an object can have
+    frameworkErrors: (error, request, reply) =>
+      request.url.startsWith(managementPath) ? sendStatus(toStatus(error), reply) : sendFrameworkError(error, reply),
     ...(factory ? { serverFactory: factory } : {}),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
@@ -73,6 +80,9 @@ async function describe(app: ApiInstance, version: string): Promise<void> {
       tags: [
         { name: 'plans', description: 'What has to be here' },
         { name: 'edge', description: 'What is here' },
+        { name: 'registry-secrets', description: 'Image sources and their credentials' },
+        { name: 'repositories', description: 'Images that are kept in sync' },
+        { name: 'image-cleanup-policies', description: 'What is kept' },
         { name: 'health', description: 'For probes and monitoring' },
       ],
     },

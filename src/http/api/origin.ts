@@ -8,11 +8,12 @@ import type { FastifyInstance } from 'fastify'
 import { isLoopback } from '../listener.ts'
 import { ApiError } from './api-error.ts'
 
-/** Refuses requests under /v1/ that come from a page of another origin, or were sent to a name that could be anybody's. */
+/** Refuses requests under /v1/ and /oapis/ that come from a page of another origin, or were sent to a name that could be anybody's. */
 export function refuseForeignPages(app: FastifyInstance): void {
   app.addHook('onRequest', async request => {
     // By the route that was found, not by the URL as written: `/%761/plans` finds the same one.
-    if (!request.routeOptions.url?.startsWith('/v1/')) return
+    const { url = '' } = request.routeOptions
+    if (!url.startsWith('/v1/') && !url.startsWith('/oapis/')) return
     const host = request.headers.host ?? ''
     if (!isOwnName(hostNameOf(`http://${host}`))) {
       throw new ApiError(403, 'CROSS_ORIGIN', 'this API listens on loopback: ask it by 127.0.0.1 or localhost')

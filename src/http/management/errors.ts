@@ -22,13 +22,15 @@ export function answerStatuses(scope: FastifyInstance, logger: Logger): void {
   scope.setErrorHandler<FastifyError | StatusError>(async (error, request, reply) => {
     const status = toStatus(error)
     if (status.code === 500) logger.error({ err: error, url: request.url.slice(0, 200) }, 'an API request failed')
-    return sendStatus(status, reply)
+    sendStatus(status, reply)
+    return reply
   })
 }
 
-function sendStatus(status: StatusError, reply: FastifyReply) {
+/** Answers with a Status. */
+export function sendStatus(status: StatusError, reply: FastifyReply): void {
   if (status.code === 401) void reply.header('www-authenticate', 'Bearer')
-  return reply.code(status.code).type('application/json; charset=utf-8').send(status.body)
+  void reply.code(status.code).type('application/json; charset=utf-8').send(status.body)
 }
 
 /** An unforeseen error tells nothing of the inside. */

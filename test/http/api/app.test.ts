@@ -172,7 +172,7 @@ t.test('errors have one form, unforeseen ones tell nothing of the inside', async
   const bad = await app.inject('/v1/plans/%zz')
   t.equal(bad.statusCode, 400)
   t.match(bad.json(), { error: { code: 'INVALID_REQUEST' } })
-  const long = await app.inject(`/v1/plans/${'a'.repeat(129)}`)
+  const long = await app.inject(`/v1/plans/${'a'.repeat(254)}`)
   t.ok([404, 414].includes(long.statusCode))
   t.match(long.json(), { error: { code: String } })
 })
