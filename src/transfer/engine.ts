@@ -5,11 +5,14 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { PlatformFilter } from '../oci/platform.ts'
 import type { Reference, RepositoryReference, Target } from '../oci/reference.ts'
+import type { Upstream } from './sources.ts'
 
 /** One image as it is asked for. */
 export interface ImageRequest {
   readonly source: Reference
   readonly target: Target
+  /** How registries are reached for this image alone, in place of the engine's own: with an image source's credentials. */
+  readonly registries?: { get(host: string): Upstream }
   /** Other places that hold the same content. */
   readonly mirrors: readonly RepositoryReference[]
   readonly platforms: PlatformFilter

@@ -62,8 +62,9 @@ export class Sources {
       repository: mirror.prefix === '' ? repository : `${mirror.prefix}/${repository}`,
     }))
     const places = [{ registry, repository }, ...request.mirrors, ...configured]
+    const registries = request.registries ?? this.#options.registries
     return this.#byHealth(
-      places.map(place => ({ upstream: this.#options.registries.get(place.registry), repository: place.repository })),
+      places.map(place => ({ upstream: registries.get(place.registry), repository: place.repository })),
     )
   }
 
