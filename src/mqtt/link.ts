@@ -262,6 +262,8 @@ export class MqttLink {
       clientId: `edge-image-agent-${edge}`,
       protocolVersion: this.#version,
       clean: false,
+      // The cache holds a buffer for each of 65,536 numbers, 10 MB that save this link nothing.
+      writeCache: false,
       keepalive: this.#timing.keepaliveSeconds,
       connectTimeout: this.#timing.connectTimeoutMs,
       will: { topic: this.#topics.state, payload: Buffer.from(offlineDocument(edge)), qos: 1, retain: true },
