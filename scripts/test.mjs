@@ -11,7 +11,7 @@ import { root, setUp } from './setup.mjs'
 
 try {
   setUp()
-  preparePrograms()
+  preparePrograms('test/fixtures/debian-packages.json', 'tests against real servers')
   process.exitCode = await runTests(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`${error.message}\n`)
