@@ -106,8 +106,7 @@ class EmbeddedSide implements LocalSide {
   }
 
   async storage(): Promise<StorageState> {
-    const { content } = this.#store
-    return { usedBytes: await content.usedBytes(), freeBytes: await content.freeBytes() }
+    return { usedBytes: await this.#store.usedBytes(), freeBytes: await this.#store.content.freeBytes() }
   }
 }
 

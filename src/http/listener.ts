@@ -37,10 +37,15 @@ export class ListenError extends Error {
 interface ServerLimits {
   /** Connections at once; more are closed on arrival. */
   readonly maxConnections: number
+  /**
+   * Milliseconds for a whole request to arrive; default one minute. 0 for a server that takes uploads, where only a connection on
+   * which nothing moves is cut.
+   */
+  readonly requestTimeoutMs?: number
 }
 
 const headersTimeoutMs = 15_000
-const requestTimeoutMs = 60_000
+const defaultRequestTimeoutMs = 60_000
 const idleSocketMs = 120_000
 const keepAliveMs = 75_000
 
@@ -52,7 +57,7 @@ export function serverFactory(limits: ServerLimits, tls?: { cert: Buffer; key: B
   return handler => {
     const options = {
       headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs ?? defaultRequestTimeoutMs,
       keepAliveTimeout: keepAliveMs,
     }
     const server = tls ? https.createServer({ ...options, ...tls }, handler) : http.createServer(options, handler)

@@ -2,8 +2,9 @@
  * Blobs on disk by their digest, complete ones and those still arriving. The embedded registry's content, and by itself the staging
  * beside an external registry. Knows nothing of repositories and tags: store.ts does.
  */
-import { statSync } from 'node:fs'
-import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
+import { renameSync, statSync } from 'node:fs'
+import { mkdir, open, rename, rm, statfs, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf, shortDigest } from '../oci/digest.ts'
@@ -24,6 +25,7 @@ import {
   temporaryPath,
   writeFileDurably,
 } from './layout.ts'
+import { Pins } from './pins.ts'
 import { measureBlobs, recoverIngests } from './recover.ts'
 import { ignoreMissing, openStoredBlob, type StoredBlob } from './stored-blob.ts'
 
@@ -45,8 +47,12 @@ export interface IngestSummary extends IngestRecord {
 }
 
 const defaultSyncBytes = 8 * 1024 * 1024
+/** How long bytes that were written, or found here in place of being written, wait for somebody to name them. */
+const namingMs = 60 * 60_000
 
 export class ContentStore {
+  /** What collection leaves alone for the sake of work that goes on. */
+  readonly pins = new Pins()
   readonly #root: string
   readonly #ingests: Ingests
   readonly #logger: Logger
@@ -57,6 +63,8 @@ export class ContentStore {
   /** Bytes of the ingests that nobody holds now. */
   #resting = new Map<Digest, number>()
   readonly #writing = new Map<Digest, Promise<void>>()
+  /** Blobs that were pushed and are shown in a repository in a moment. */
+  readonly #landing = new Set<Digest>()
   #completeBytes = 0
 
   constructor(options: ContentStoreOptions) {
@@ -129,6 +137,7 @@ export class ContentStore {
     if (digestOf(bytes, algorithmOf(digest)) !== digest) {
       throw new ImageError('DIGEST_MISMATCH', `${bytes.byteLength} bytes are not ${shortDigest(digest)}`)
     }
+    this.touch(digest)
     const writing = this.#writing.get(digest) ?? this.#write(digest, bytes).finally(() => this.#writing.delete(digest))
     this.#writing.set(digest, writing)
     await writing
@@ -188,8 +197,59 @@ export class ContentStore {
     this.#resting.delete(digest)
   }
 
+  /**
+   * Makes a file of this folder the blob `blob.digest`, durably. The caller has verified it and made the disk hold it; `landed` is
+   * called before anybody else could remove the blob again.
+   */
+  async adopt(path: string, blob: Pick<Descriptor, 'digest' | 'size'>, landed: () => void): Promise<void> {
+    const target = blobPath(this.#root, blob.digest)
+    this.#landing.add(blob.digest)
+    try {
+      const before = this.sizeNow(blob.digest) ?? 0
+      await rename(path, target)
+      this.#completeBytes += blob.size - before
+      await syncFolder(dirname(target))
+      landed()
+    } catch (error) {
+      throw localError(error, `store ${shortDigest(blob.digest)}`)
+    } finally {
+      this.#landing.delete(blob.digest)
+    }
+  }
+
+  /** Keeps a file from collection for a while: whoever finds it here next may be about to name it in a repository. */
+  touch(digest: Digest): void {
+    this.pins.touch(digest, namingMs)
+  }
+
+  /**
+   * Takes a complete blob out of sight, at once, so that nothing comes between the caller's check that nobody needs it and this.
+   * What is left to do is to unlink the file that is named; a crash leaves that to the next start. Undefined when it isn't here, or
+   * work that goes on relies on it.
+   */
+  takeOut(digest: Digest): { readonly path: string; readonly bytes: number } | undefined {
+    if (this.#landing.has(digest) || this.#open.has(digest) || this.pins.keepsFile(digest)) return undefined
+    return this.#moveAway(digest)
+  }
+
+  /** The same for a file whose bytes are not what its digest says, whoever relies on it; `inode` is that of the file that was read. */
+  takeOutDamaged(digest: Digest, inode: number): { readonly path: string; readonly bytes: number } | undefined {
+    const there = statSync(blobPath(this.#root, digest), { throwIfNoEntry: false })?.ino
+    return there === inode ? this.#moveAway(digest) : undefined
+  }
+
+  #moveAway(digest: Digest): { readonly path: string; readonly bytes: number } | undefined {
+    const bytes = this.sizeNow(digest)
+    if (bytes === undefined) return undefined
+    const path = temporaryPath(this.#root)
+    renameSync(blobPath(this.#root, digest), path)
+    this.#completeBytes -= bytes
+    return { path, bytes }
+  }
+
   /** Removes a complete blob; who has it open can read on. Whether anything still needs it is for the caller to know. */
   async remove(digest: Digest): Promise<void> {
+    if (this.#landing.has(digest)) return
     const size = this.sizeNow(digest)
     const removed = await unlink(blobPath(this.#root, digest)).then(() => true, ignoreMissing)
     if (removed) this.#completeBytes -= size ?? 0
@@ -225,7 +285,7 @@ export class ContentStore {
 
   #ended(blob: Descriptor, end: IngestEnd): void {
     this.#open.delete(blob.digest)
-    if (end.committed) this.#completeBytes += blob.size
+    if (end.committed) this.#completeBytes += blob.size - end.replaced
     else if (end.kept > 0) this.#resting.set(blob.digest, end.kept)
   }
 

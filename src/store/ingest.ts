@@ -12,7 +12,9 @@ import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { AppendFile } from './append-file.ts'
+import { hashFile } from './hash-file.ts'
 import { blobPath, ingestPath, localError, syncFolder } from './layout.ts'
+import { fileSize } from './stored-blob.ts'
 
 export interface IngestContext {
   readonly root: string
@@ -30,6 +32,8 @@ export interface IngestContext {
 export interface IngestEnd {
   readonly committed: boolean
   readonly kept: number
+  /** Bytes of the same blob that somebody else had completed meanwhile. */
+  readonly replaced: number
 }
 
 const bufferBytes = 256 * 1024
@@ -52,7 +56,8 @@ export async function openIngest(blob: Descriptor, context: IngestContext, signa
     const synced = Math.min(record?.synced ?? 0, kept)
     // The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next.
     ingests.open(blob.digest, { size: blob.size, synced, bootId })
-    const hash = await hashPrefix(file, blob, kept, signal)
+    const hash = hasherFor(blob.digest)
+    await hashFile(file, hash, kept, signal)
     if (kept > 0) context.logger.debug({ digest: blob.digest, offset: kept, size: blob.size }, 'ingest goes on')
     return new BlobIngest(blob, { file, hash, position: kept, synced }, context)
   } catch (error) {
@@ -71,19 +76,6 @@ function trustedBytes(blob: Descriptor, length: number, record: IngestRecord | u
   return kept > blob.size ? 0 : kept
 }
 
-async function hashPrefix(file: FileHandle, blob: Descriptor, length: number, signal?: AbortSignal): Promise<Hash> {
-  const hash = hasherFor(blob.digest)
-  const buffer = Buffer.allocUnsafeSlow(Math.min(bufferBytes, length))
-  for (let position = 0; position < length; ) {
-    signal?.throwIfAborted()
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.byteLength, length - position), position)
-    if (bytesRead === 0) throw new Error(`the file of an ingest ends at ${position}, before ${length}`)
-    hash.update(buffer.subarray(0, bytesRead))
-    position += bytesRead
-  }
-  return hash
-}
-
 export class BlobIngest {
   readonly descriptor: Descriptor
   readonly #context: IngestContext
@@ -92,6 +84,7 @@ export class BlobIngest {
   /** How far a commit has come; one that failed on a full disk goes on from there. */
   #verified = false
   #moved = false
+  #replaced = 0
   #state: 'open' | 'committed' | 'gone' | 'closed' = 'open'
 
   constructor(
@@ -163,7 +156,7 @@ export class BlobIngest {
       await rm(ingestPath(root, this.descriptor.digest), { force: true })
       ingests.remove(this.descriptor.digest)
     } finally {
-      await this.#letGo({ committed: this.#moved, kept: 0 })
+      await this.#letGo({ committed: this.#moved, kept: 0, replaced: this.#replaced })
     }
   }
 
@@ -178,7 +171,7 @@ export class BlobIngest {
       // What only memory holds is fetched again; what the file holds stays.
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
     } finally {
-      await this.#letGo({ committed: false, kept: this.#file.written })
+      await this.#letGo({ committed: false, kept: this.#file.written, replaced: 0 })
     }
   }
 
@@ -187,7 +180,10 @@ export class BlobIngest {
     const { root, ingests, logger } = this.#context
     const { digest } = this.descriptor
     const target = blobPath(root, digest)
-    if (!this.#moved) await rename(ingestPath(root, digest), target)
+    if (!this.#moved) {
+      this.#replaced = (await fileSize(target)) ?? 0
+      await rename(ingestPath(root, digest), target)
+    }
     this.#moved = true
     await syncFolder(dirname(target))
     this.#state = 'committed'
@@ -196,7 +192,7 @@ export class BlobIngest {
     } catch (error) {
       logger.warn({ err: error, digest }, 'the row of a finished ingest stays until the next start')
     }
-    await this.#letGo({ committed: true, kept: 0 })
+    await this.#letGo({ committed: true, kept: 0, replaced: this.#replaced })
   }
 
   /** Never throws: what has to be on the disk was synced before. */

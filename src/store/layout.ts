@@ -31,6 +31,16 @@ export function ingestPath(root: string, digest: Digest): string {
   return join(ingestFolder(root), `${algorithmOf(digest)}-${hexOf(digest)}`)
 }
 
+/** What a client is pushing in an upload session; its digest is known only at the end. */
+export function uploadPath(root: string, id: string): string {
+  return join(ingestFolder(root), `upload-${id}`)
+}
+
+/** The upload session that a file in the folder of ingests belongs to, if it belongs to one. */
+export function uploadIdOf(name: string): string | undefined {
+  return /^upload-([0-9a-f-]{36})$/.exec(name)?.[1]
+}
+
 /** What a crash may leave in the folder of ingests: nothing but files of these names is ours to remove. */
 export function isIngestName(name: string): boolean {
   return /^(?:tmp-.+|sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/.test(name)

@@ -12,12 +12,16 @@ import { ContentRows, type StoredTag } from '../state/content.ts'
 import type { State } from '../state/database.ts'
 import { toStateError } from '../state/errors.ts'
 import { Ingests } from '../state/ingests.ts'
+import { UploadRows } from '../state/uploads.ts'
+import { readBootId } from './boot-id.ts'
 import { ContentStore } from './content.ts'
 import { type IndexEntry, writeIndex, writeLayoutMark } from './index-file.ts'
 import { IndexWriter } from './index-writer.ts'
 import { localError } from './layout.ts'
 import { readManifestRecord } from './manifest-record.ts'
 import { rebuildFromIndex } from './rebuild.ts'
+import { Upkeep } from './upkeep.ts'
+import { type UploadLimits, Uploads } from './uploads.ts'
 
 export interface StoreOptions {
   /** The folder of the layout. */
@@ -30,6 +34,12 @@ export interface StoreOptions {
   readonly bootId?: string
   /** Milliseconds from a change to its appearance in index.json. Default 3000. */
   readonly indexDelayMs?: number
+  /** For what clients push. */
+  readonly uploads?: UploadLimits
+  /** How long what was just put or linked waits for a tag or a manifest before it may be collected, in milliseconds. Default 1 h. */
+  readonly graceMs?: number
+  /** How long content stays after a reader took its manifest, in milliseconds. Default 15 min. */
+  readonly readerGraceMs?: number
 }
 
 /** A tagged image, with the bytes of all of it that is here: what it shares with other images counts for each. */
@@ -37,8 +47,15 @@ export interface StoredImage extends StoredTag {
   readonly size: number
 }
 
+/** How long the blobs of an image wait for its manifest. */
+const pushMs = 3_600_000
+
 export class Store {
   readonly content: ContentStore
+  /** What clients are pushing. */
+  readonly uploads: Uploads
+  /** What is in use, what may go, and whether it is intact. */
+  readonly upkeep: Upkeep
   readonly #root: string
   readonly #rows: ContentRows
   readonly #logger: Logger
@@ -56,6 +73,23 @@ export class Store {
       ...(options.syncBytes === undefined ? {} : { syncBytes: options.syncBytes }),
       ...(options.bootId === undefined ? {} : { bootId: options.bootId }),
     })
+    const { syncBytes = 8 * 1024 * 1024 } = options
+    this.uploads = new Uploads({
+      ...options.uploads,
+      root,
+      rows: new UploadRows(state.db, now),
+      content: this.content,
+      link: (repository, blob) => this.shareBlob(repository, blob),
+      syncBytes,
+      bootId: (options.bootId ?? readBootId()) || undefined,
+      logger,
+      ...(now === undefined ? {} : { now }),
+    })
+    this.upkeep = new Upkeep({
+      ...{ root, content: this.content, state, logger, now: now ?? Date.now, changed: () => this.#index.changed() },
+      ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
+      ...(options.readerGraceMs === undefined ? {} : { readerGraceMs: options.readerGraceMs }),
+    })
     this.#index = new IndexWriter({
       write: () => this.#writeIndex(),
       delayMs: options.indexDelayMs ?? 3000,
@@ -70,17 +104,21 @@ export class Store {
   async start(): Promise<void> {
     await this.content.start()
     try {
+      await this.uploads.start()
       await writeLayoutMark(this.#root)
       if (!this.#rows.imported) await rebuildFromIndex(this.#root, this.content, this.#rows, this.#logger)
     } catch (error) {
       throw toStateError(error, this.#root)
     }
+    this.upkeep.start()
     // A crash may have come between a change and its appearance in index.json.
     this.#index.changed()
   }
 
-  /** Brings index.json up to date. */
+  /** Keeps what has arrived and brings index.json up to date. */
   async stop(): Promise<void> {
+    await this.uploads.stop()
+    await this.upkeep.stop()
     await this.#index.stop()
   }
 
@@ -128,6 +166,11 @@ export class Store {
     return this.#rows.linkedSize(repository, digest)
   }
 
+  /** Some of the repositories that show the blob. */
+  repositoriesWith(blob: Digest, limit: number): string[] {
+    return this.#rows.repositoriesWith(blob, limit)
+  }
+
   /**
    * Shows complete content in a repository, whichever brought it.
    * @throws ImageError `BLOB_UNKNOWN` when it isn't here, `SIZE_MISMATCH` when the descriptor's size is not its size.
@@ -142,6 +185,7 @@ export class Store {
       )
     }
     this.#local(`link ${shortDigest(blob.digest)}`, () => this.#rows.addLink(repository, blob.digest, size))
+    this.content.pins.named(blob.digest)
   }
 
   /**
@@ -161,11 +205,68 @@ export class Store {
         )
       }
     }
-    await this.content.writeBytes(manifest.descriptor.digest, manifest.bytes)
-    this.#local(`put manifest ${shortDigest(manifest.descriptor.digest)}`, () =>
-      this.#rows.transaction(() => this.#rows.addManifest(record)),
-    )
+    const release = this.content.pins.hold([manifest.descriptor.digest, ...blobs.map(blob => blob.digest)])
+    try {
+      await this.content.writeBytes(manifest.descriptor.digest, manifest.bytes)
+      this.#local(`put manifest ${shortDigest(manifest.descriptor.digest)}`, () =>
+        this.#rows.transaction(() => this.#rows.addManifest(record)),
+      )
+      this.content.pins.named(manifest.descriptor.digest)
+    } finally {
+      release() // from here on the row keeps them
+    }
     this.#index.changed()
+  }
+
+  /**
+   * The same for a client that pushes: the blob stays for an hour though no manifest needs it yet.
+   * @throws ImageError as {@link linkBlob}.
+   */
+  shareBlob(repository: string, blob: Pick<Descriptor, 'digest' | 'size'>): void {
+    this.linkBlob(repository, { mediaType: 'application/octet-stream', ...blob })
+    this.content.pins.holdFor(blob.digest, pushMs)
+  }
+
+  /**
+   * What the manifest needs and the repository lacks. @throws ImageError `MANIFEST_INVALID` or `UNSUPPORTED` when it is no manifest.
+   */
+  missingBlobs(repository: string, manifest: RawManifest): Descriptor[] {
+    const { blobs } = readManifestRecord(repository, manifest)
+    return blobs.filter(blob => this.#rows.linkedSize(repository, blob.digest) === undefined)
+  }
+
+  /** Tags of the repository that point at the manifest. */
+  tagsOn(repository: string, digest: Digest): string[] {
+    return this.#rows.tagsOn(repository, digest)
+  }
+
+  /** The manifests of the repository that lead to this one: the indexes that list it, and the indexes of those. */
+  manifestsAbove(repository: string, digest: Digest): Digest[] {
+    return this.#rows.manifestsAbove(repository, digest)
+  }
+
+  /** A manifest of the repository that needs the blob, if there is one. */
+  manifestWith(repository: string, blob: Digest): Digest | undefined {
+    return this.#rows.manifestWith(repository, blob)
+  }
+
+  /** Takes a manifest and the tags on it out of the repository; its bytes are left to the collection. False when it isn't there. */
+  removeManifest(repository: string, digest: Digest): boolean {
+    const removed = this.#local(`remove manifest ${shortDigest(digest)}`, () =>
+      this.#rows.transaction(() => this.#rows.removeManifest(repository, digest)),
+    )
+    if (removed) this.#index.changed()
+    return removed
+  }
+
+  /** Takes a blob out of the repository; its bytes are left to the collection. False when it isn't there. */
+  unlinkBlob(repository: string, digest: Digest): boolean {
+    return this.#local(`unlink ${shortDigest(digest)}`, () => this.#rows.removeLink(repository, digest))
+  }
+
+  /** Bytes of all content, complete or still arriving. */
+  async usedBytes(): Promise<number> {
+    return (await this.content.usedBytes()) + this.uploads.bytes
   }
 
   /**
@@ -210,9 +311,9 @@ export class Store {
     await writeIndex(this.#root, [...tagged, ...roots])
   }
 
-  #local(doing: string, work: () => void): void {
+  #local<T>(doing: string, work: () => T): T {
     try {
-      work()
+      return work()
     } catch (error) {
       throw localError(error, doing)
     }

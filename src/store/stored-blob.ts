@@ -7,11 +7,14 @@ const chunkBytes = 256 * 1024
 export class StoredBlob {
   /** Bytes. */
   readonly size: number
+  /** Of its file: another one under the same name has another. */
+  readonly inode: number
   readonly #file: FileHandle
 
-  constructor(file: FileHandle, size: number) {
+  constructor(file: FileHandle, facts: { readonly size: number; readonly ino: number }) {
     this.#file = file
-    this.size = size
+    this.size = facts.size
+    this.inode = facts.ino
   }
 
   /** Fills `buffer` from `position` on; answers how many bytes came, 0 at the end. For readers that bring reused buffers. */
@@ -46,7 +49,7 @@ export async function openStoredBlob(path: string): Promise<StoredBlob | undefin
   const file = await open(path, 'r').catch(ignoreMissing)
   if (file === undefined) return undefined
   try {
-    return new StoredBlob(file, (await file.stat()).size)
+    return new StoredBlob(file, await file.stat())
   } catch (error) {
     await file.close()
     throw error

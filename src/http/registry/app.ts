@@ -1,22 +1,39 @@
 /**
- * The read side of the OCI distribution API (1.1) over the embedded registry's content: what nodes and tools pull from.
- * This file is its routes and errors, without a port; server.ts gives it one, tests inject requests.
+ * The OCI distribution API (1.1) over the embedded registry's content: what nodes and tools pull from and, where the write side is on,
+ * what clients push to. This file is its routes and errors, without a port; server.ts gives it one, tests inject requests.
  */
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyServerFactory } from 'fastify'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerFactory,
+} from 'fastify'
 import type { Logger } from 'pino'
+import { accessOf, admit, checkMethod, decide } from './admission.ts'
+import { type Authorize, pullOnly } from './authorize.ts'
 import { answerBlob } from './blobs.ts'
 import type { RegistryContent } from './content.ts'
+import { deleteBlob, deleteManifest } from './deletions.ts'
+import { toFault } from './failures.ts'
 import { faultBody, RegistryFault } from './fault.ts'
 import { answerCatalog, answerTags } from './lists.ts'
 import { answerManifest } from './manifests.ts'
-import { parseRegistryPath } from './path.ts'
+import { parseRegistryPath, type RegistryPath } from './path.ts'
+import { putManifest } from './put-manifest.ts'
 import { answerReferrers } from './referrers.ts'
 import type { Traffic } from './traffic.ts'
+import { appendUpload, beginUpload, cancelUpload, finishUpload, tellUpload } from './uploads.ts'
+import type { WriteSide } from './write-side.ts'
 
 export interface RegistryAppOptions {
   readonly store: RegistryContent
   readonly traffic: Traffic
   readonly logger: Logger
+  /** Asked before every request; without it anyone pulls and nobody writes. */
+  readonly authorize?: Authorize
+  /** Pushes and deletes; without it they are answered with 405. */
+  readonly write?: WriteSide
   readonly serverFactory?: FastifyServerFactory
 }
 
@@ -31,9 +48,12 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => sendError(error, reply, logger),
     ...(serverFactory ? { serverFactory } : {}),
   })
+  // Bodies are streams here, whatever they are called: blobs go to the disk as they come, manifests are read with a limit of their own.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', async (request, reply) => {
     reply.header('docker-distribution-api-version', 'registry/2.0')
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw writesAreOff()
+    if (!options.write && request.method !== 'GET' && request.method !== 'HEAD') throw writesAreOff()
   })
   app.addHook('onResponse', async (request, reply) => {
     logger.debug(
@@ -54,29 +74,96 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
   return app
 }
 
-function addRoutes(app: FastifyInstance, { store, traffic, logger }: RegistryAppOptions): void {
+function addRoutes(app: FastifyInstance, options: RegistryAppOptions): void {
+  const { write, authorize = pullOnly } = options
   app.route<{ Params: { '*'?: string } }>({
-    method: ['GET', 'HEAD'],
+    method: ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE'],
     url: '/v2/*',
     handler: async (request, reply) => {
       const path = parseRegistryPath(request.params['*'] ?? '')
-      switch (path.kind) {
-        case 'base':
-          return reply.send({})
-        case 'catalog':
-          return answerCatalog(reply, request.query, store)
-        case 'tags':
-          return answerTags(reply, path.repository, request.query, store)
-        case 'manifest':
-          return await answerManifest(request, reply, path, { store, traffic })
-        case 'blob':
-          return await answerBlob(request, reply, path, { store, traffic, logger })
-        case 'referrers':
-          return answerReferrers(reply, path, request.query, store)
-      }
+      checkMethod(request.method, path)
+      const caller = await admit(request, accessOf(request.method, path), authorize)
+      const mayPull = async (repository: string) =>
+        (await decide(request, { action: 'pull', repository }, authorize)).outcome === 'allow'
+      if (write && writes(request, path)) return await answerWrite(request, reply, path, { ...write, caller, mayPull })
+      return await answerRead(request, reply, path, options)
     },
   })
-  app.route({ method: ['GET', 'HEAD'], url: '/v2', handler: async (_request, reply) => reply.send({}) })
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/v2',
+    handler: async (request, reply) => {
+      await admit(request, { action: 'pull', base: true }, authorize)
+      return reply.send({})
+    },
+  })
+}
+
+/** Whether the write side answers; how far an upload is belongs to it, too. */
+function writes({ method }: FastifyRequest, { kind }: RegistryPath): boolean {
+  return kind === 'upload' || (method !== 'GET' && method !== 'HEAD')
+}
+
+async function answerRead(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: RegistryPath,
+  { store, traffic, logger }: RegistryAppOptions,
+): Promise<FastifyReply> {
+  switch (path.kind) {
+    case 'base':
+      return reply.send({})
+    case 'catalog':
+      return answerCatalog(reply, request.query, store)
+    case 'tags':
+      return answerTags(reply, path.repository, request.query, store)
+    case 'manifest':
+      return await answerManifest(request, reply, path, { store, traffic })
+    case 'blob':
+      return await answerBlob(request, reply, path, { store, traffic, logger })
+    case 'referrers':
+      return answerReferrers(reply, path, request.query, store)
+    case 'uploads':
+    case 'upload':
+      throw writesAreOff()
+  }
+}
+
+interface AdmittedWrite extends WriteSide {
+  readonly caller: string | undefined
+  readonly mayPull: (repository: string) => Promise<boolean>
+}
+
+async function answerWrite(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: RegistryPath,
+  side: AdmittedWrite,
+): Promise<FastifyReply> {
+  if (path.kind === 'uploads') return await beginUpload(request, reply, path, side)
+  if (path.kind === 'upload') return await answerUpload(request, reply, path, side)
+  if (path.kind === 'manifest' && request.method === 'PUT') return await putManifest(request, reply, path, side)
+  if (path.kind === 'manifest') return await deleteManifest(reply, path, side)
+  if (path.kind === 'blob') return deleteBlob(reply, path, side)
+  throw new Error(`${request.method} was let in at ${path.kind}`)
+}
+
+async function answerUpload(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: Extract<RegistryPath, { kind: 'upload' }>,
+  { content }: AdmittedWrite,
+): Promise<FastifyReply> {
+  switch (request.method) {
+    case 'PATCH':
+      return await appendUpload(request, reply, path, content)
+    case 'PUT':
+      return await finishUpload(request, reply, path, content)
+    case 'DELETE':
+      return await cancelUpload(reply, path, content)
+    default:
+      return tellUpload(reply, path, content)
+  }
 }
 
 function writesAreOff(): RegistryFault {
@@ -90,17 +177,9 @@ function writesAreOff(): RegistryFault {
 }
 
 function sendError(error: FastifyError | RegistryFault, reply: FastifyReply, logger: Logger): void {
-  const fault = error instanceof RegistryFault ? error : foreignFault(error)
+  const fault = toFault(error)
   if (fault.status >= 500) logger.error({ err: error }, 'a registry request failed')
   // A content header set before things went wrong would describe the wrong body.
   for (const name of ['content-length', 'etag', 'docker-content-digest', 'cache-control']) reply.removeHeader(name)
   void reply.code(fault.status).headers(fault.headers).header('content-type', 'application/json').send(faultBody(fault))
-}
-
-/** What fastify itself refuses (a path that can't be decoded), and what nobody foresaw. */
-function foreignFault(error: FastifyError): RegistryFault {
-  const status = error.statusCode ?? 500
-  if (status === 404 || status === 414) return new RegistryFault(status, 'NAME_UNKNOWN', error.message)
-  if (status < 500) return new RegistryFault(status, 'NAME_INVALID', error.message)
-  return new RegistryFault(500, 'UNKNOWN', 'the registry could not answer; its log says why')
 }

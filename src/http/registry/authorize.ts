@@ -9,6 +9,8 @@ export type RegistryAction = 'pull' | 'push' | 'delete'
 export interface RegistryAccess {
   readonly action: RegistryAction
   readonly repository?: string
+  /** The base, where clients find out how to log in. */
+  readonly base?: boolean
 }
 
 /** What is known of who asks. */

@@ -53,7 +53,7 @@ function readRange(request: FastifyRequest, path: BlobPath, size: number): ByteR
     etagOf(path.digest),
   )
   if (range !== 'unsatisfiable') return range
-  throw new RegistryFault(416, 'RANGE_INVALID', 'the range begins behind the end of the blob', {
+  throw new RegistryFault(416, 'SIZE_INVALID', 'the range holds no byte of the blob', {
     detail: { size },
     headers: { 'content-range': `bytes */${size}` },
   })
@@ -83,7 +83,8 @@ async function sendRange(
   }
 }
 
-function unknownBlob(store: RegistryContent, { repository, digest }: BlobPath): RegistryFault {
+/** For a blob that the repository doesn't show. */
+export function unknownBlob(store: RegistryContent, { repository, digest }: BlobPath): RegistryFault {
   if (!store.hasRepository(repository)) return unknownRepository(repository)
   return new RegistryFault(404, 'BLOB_UNKNOWN', 'the repository has no such blob', {
     detail: { name: repository, digest },

@@ -1,35 +1,45 @@
 /** The errors of the distribution API and their JSON. OCI distribution-spec, "Error Codes". Used by every route of the registry. */
 
-/** The specification's codes that the read side answers with; RANGE_INVALID and UNKNOWN as other registries know them. */
+/** The specification's codes; a 4xx answer has no other. UNKNOWN is for 5xx. */
 export type FaultCode =
   | 'BLOB_UNKNOWN'
+  | 'BLOB_UPLOAD_INVALID'
+  | 'BLOB_UPLOAD_UNKNOWN'
+  | 'DENIED'
   | 'DIGEST_INVALID'
+  | 'MANIFEST_BLOB_UNKNOWN'
+  | 'MANIFEST_INVALID'
   | 'MANIFEST_UNKNOWN'
   | 'NAME_INVALID'
   | 'NAME_UNKNOWN'
-  | 'PAGINATION_NUMBER_INVALID'
-  | 'RANGE_INVALID'
+  | 'SIZE_INVALID'
+  | 'TOOMANYREQUESTS'
+  | 'UNAUTHORIZED'
   | 'UNSUPPORTED'
   | 'UNKNOWN'
+
+type Detail = Readonly<Record<string, unknown>>
 
 /** A request that gets an error for an answer. */
 export class RegistryFault extends Error {
   override readonly name = 'RegistryFault'
   readonly status: number
   readonly code: FaultCode
-  readonly detail: Readonly<Record<string, unknown>>
+  /** One error each, of the same code; mostly a single one. */
+  readonly details: readonly Detail[]
   readonly headers: Readonly<Record<string, string>>
 
   constructor(
     status: number,
     code: FaultCode,
     message: string,
-    more: { detail?: Readonly<Record<string, unknown>>; headers?: Readonly<Record<string, string>> } = {},
+    more: { detail?: Detail | readonly Detail[]; headers?: Readonly<Record<string, string>>; cause?: unknown } = {},
   ) {
-    super(message)
+    super(message, more.cause === undefined ? undefined : { cause: more.cause })
     this.status = status
     this.code = code
-    this.detail = more.detail ?? {}
+    const { detail = {} } = more
+    this.details = isList(detail) ? detail : [detail]
     this.headers = more.headers ?? {}
   }
 }
@@ -40,6 +50,10 @@ export function unknownRepository(repository: string): RegistryFault {
 }
 
 /** The body of an error. */
-export function faultBody(fault: Pick<RegistryFault, 'code' | 'message' | 'detail'>): string {
-  return JSON.stringify({ errors: [{ code: fault.code, message: fault.message, detail: fault.detail }] })
+export function faultBody({ code, message, details }: Pick<RegistryFault, 'code' | 'message' | 'details'>): string {
+  return JSON.stringify({ errors: details.map(detail => ({ code, message, detail })) })
+}
+
+function isList(detail: Detail | readonly Detail[]): detail is readonly Detail[] {
+  return Array.isArray(detail)
 }

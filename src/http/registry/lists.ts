@@ -56,5 +56,5 @@ function readPage(
 
 function parseQuery(query: unknown): Static<typeof PageQuery> {
   if (pageQuery.Check(query)) return query
-  throw new RegistryFault(400, 'PAGINATION_NUMBER_INVALID', 'n is a whole number from 0 on, last an entry of the list')
+  throw new RegistryFault(400, 'UNSUPPORTED', 'n is a whole number from 0 on, last an entry of the list')
 }

@@ -37,7 +37,8 @@ function findDescriptor(store: RegistryContent, { repository, reference }: Manif
   return store.findTag(repository, reference.tag)?.descriptor
 }
 
-function unknownManifest(store: RegistryContent, { repository, reference }: ManifestPath): RegistryFault {
+/** For a manifest or tag that the repository doesn't show. */
+export function unknownManifest(store: RegistryContent, { repository, reference }: ManifestPath): RegistryFault {
   if (!store.hasRepository(repository)) return unknownRepository(repository)
   return new RegistryFault(404, 'MANIFEST_UNKNOWN', 'the repository has no such manifest', {
     detail: { name: repository, ...reference },

@@ -13,6 +13,8 @@ export type RegistryPath =
   | { readonly kind: 'manifest'; readonly repository: string; readonly reference: { tag: string } | { digest: Digest } }
   | { readonly kind: 'blob'; readonly repository: string; readonly digest: Digest }
   | { readonly kind: 'referrers'; readonly repository: string; readonly digest: Digest }
+  | { readonly kind: 'uploads'; readonly repository: string }
+  | { readonly kind: 'upload'; readonly repository: string; readonly id: string }
 
 /**
  * Reads the part of a path behind `/v2/`, percent-decoded already.
@@ -23,6 +25,12 @@ export function parseRegistryPath(path: string): RegistryPath {
   if (path === '_catalog') return { kind: 'catalog' }
   const tags = /^(.+)\/tags\/list$/.exec(path)
   if (tags) return { kind: 'tags', repository: checkRepository(tags[1] ?? '') }
+  const uploads = /^(.+)\/blobs\/uploads(?:\/([^/]*))?$/.exec(path)
+  if (uploads) {
+    const [, name = '', id = ''] = uploads
+    const repository = checkRepository(name)
+    return id === '' ? { kind: 'uploads', repository } : { kind: 'upload', repository, id }
+  }
   const [, name = '', family, last = ''] = /^(.+)\/(manifests|blobs|referrers)\/([^/]+)$/.exec(path) ?? []
   if (family === undefined) {
     throw new RegistryFault(404, 'NAME_UNKNOWN', 'there is nothing at this path of the distribution API')

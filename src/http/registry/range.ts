@@ -9,7 +9,8 @@ export interface ByteRange {
 /**
  * What a GET with these headers is answered with: a range, `whole`, or `unsatisfiable` (416).
  * Several ranges, other units and nonsense are answered with the whole, as the RFC allows. So is any range of an empty
- * blob: clients that always send `bytes=0-` expect that.
+ * blob: clients that always send `bytes=0-` expect that. One that ends before it begins is refused, as the specification's
+ * conformance programme asks.
  */
 export function chooseRange(
   headers: { readonly range?: string | undefined; readonly ifRange?: string | undefined },
@@ -27,6 +28,6 @@ export function chooseRange(
   }
   const start = Number(match[1])
   const last = match[2] === '' ? Number.POSITIVE_INFINITY : Number(match[2])
-  if (last < start) return 'whole'
+  if (last < start) return 'unsatisfiable'
   return start >= size ? 'unsatisfiable' : { start, end: Math.min(last + 1, size) }
 }

@@ -3,8 +3,10 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { closeServer, listenOn, readTls, serverFactory, type TlsFiles } from '../listener.ts'
 import { buildRegistryApp } from './app.ts'
+import type { Authorize } from './authorize.ts'
 import type { RegistryContent } from './content.ts'
 import { Traffic } from './traffic.ts'
+import type { WriteSide } from './write-side.ts'
 
 export interface RegistryServerOptions {
   readonly store: RegistryContent
@@ -12,6 +14,9 @@ export interface RegistryServerOptions {
   readonly listen: string
   /** For https; http without. */
   readonly tls?: TlsFiles
+  /** See RegistryAppOptions. */
+  readonly authorize?: Authorize
+  readonly write?: WriteSide
   /** How long answers in flight may take when the server stops, in milliseconds; readers go on with a Range later. */
   readonly graceMs?: number
   readonly logger: Logger
@@ -40,10 +45,17 @@ export class RegistryServer {
 
   /** Listens. @throws ListenError naming address and key. */
   async start(): Promise<void> {
-    const { store, listen, tls, logger } = this.#options
+    const { store, listen, tls, authorize, write, logger } = this.#options
     const files = tls && (await readTls(tls, { listen, key: listenKey }))
-    const factory = serverFactory({ maxConnections }, files)
-    const app = buildRegistryApp({ store, traffic: this.traffic, logger, serverFactory: factory })
+    const factory = serverFactory({ maxConnections, ...(write ? { requestTimeoutMs: 0 } : {}) }, files)
+    const app = buildRegistryApp({
+      store,
+      traffic: this.traffic,
+      logger,
+      serverFactory: factory,
+      ...(authorize ? { authorize } : {}),
+      ...(write ? { write } : {}),
+    })
     this.#address = await listenOn(app, listen, listenKey)
     this.#app = app
     logger.info({ address: this.#address, tls: tls !== undefined }, 'the embedded registry listens')

@@ -17,12 +17,16 @@ t.test('what a path asks for', async t => {
     reference: { digest },
   })
   t.same(parseRegistryPath(`web/blobs/${long}`), { kind: 'blob', repository: 'web', digest: long })
+  t.same(parseRegistryPath('mecm/web/blobs/uploads/'), { kind: 'uploads', repository: 'mecm/web' })
+  t.same(parseRegistryPath('mecm/web/blobs/uploads'), { kind: 'uploads', repository: 'mecm/web' })
+  t.same(parseRegistryPath('web/blobs/uploads/0a-1b'), { kind: 'upload', repository: 'web', id: '0a-1b' })
   t.same(parseRegistryPath(`web/referrers/${digest}`), { kind: 'referrers', repository: 'web', digest })
 })
 
 t.test('a repository may be called like a part of the API', async t => {
   t.match(parseRegistryPath('blobs/manifests/manifests/latest'), { repository: 'blobs/manifests' })
   t.match(parseRegistryPath(`my/tags/list/blobs/${digest}`), { kind: 'blob', repository: 'my/tags/list' })
+  t.match(parseRegistryPath('a/blobs/uploads/manifests/v1'), { kind: 'manifest', repository: 'a/blobs/uploads' })
   t.match(parseRegistryPath('tags/list/tags/list'), { kind: 'tags', repository: 'tags/list' })
   t.match(parseRegistryPath(`${'a'.repeat(255)}/manifests/1`), { repository: 'a'.repeat(255) })
 })
