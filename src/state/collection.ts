@@ -23,6 +23,15 @@ export interface RepositoryGraph {
   readonly tags: ReadonlyMap<string, Digest>
 }
 
+/** A tag: since when it points where it does, and when that, or a manifest that it lists, was last pulled or named. */
+export interface TaggedUse {
+  readonly repository: string
+  readonly tag: string
+  readonly digest: Digest
+  readonly updatedAt: number
+  readonly usedAt: number
+}
+
 /** A blob that a repository shows although none of its manifests needs it. */
 export interface LooseLink {
   readonly digest: Digest
@@ -67,6 +76,16 @@ export class CollectionRows {
     })
     const tags = this.#sql.tags.all(repository).map(row => [row.tag, parseDigest(row.digest)] as const)
     return { manifests: new Map(manifests), tags: new Map(tags) }
+  }
+
+  /** Every tag, with what cleanup has to know of it. Times are epoch milliseconds. */
+  taggedImages(): TaggedUse[] {
+    return this.#sql.taggedImages.all().map(row => ({ ...row, digest: parseDigest(row.digest) }))
+  }
+
+  digestOf(repository: string, tag: string): Digest | undefined {
+    const row = this.#sql.digestOf.get(repository, tag)
+    return row && parseDigest(row.digest)
   }
 
   /** Bytes of each blob that the repository shows. */
@@ -139,11 +158,25 @@ function prepare(db: Database.Database) {
       'SELECT digest, size, subject, put_at FROM manifests WHERE repository = ?',
     ),
     tags: db.prepare<[string], { tag: string; digest: string }>('SELECT tag, digest FROM tags WHERE repository = ?'),
+    digestOf: db.prepare<[string, string], { digest: string }>(
+      'SELECT digest FROM tags WHERE repository = ? AND tag = ?',
+    ),
     children: db.prepare<[string], { from: string; to: string }>(
       'SELECT c.parent AS "from", c.child AS "to" FROM manifests m JOIN manifest_children c ON c.parent = m.digest WHERE m.repository = ?',
     ),
     blobs: db.prepare<[string], { from: string; to: string }>(
       'SELECT b.manifest AS "from", b.blob AS "to" FROM manifests m JOIN manifest_blobs b ON b.manifest = m.digest WHERE m.repository = ?',
+    ),
+    taggedImages: db.prepare<
+      [],
+      { repository: string; tag: string; digest: string; updatedAt: number; usedAt: number }
+    >(
+      `SELECT t.repository, t.tag, t.digest, t.updated_at AS updatedAt,
+         max(t.updated_at, coalesce(u.used_at, 0), coalesce((
+           SELECT max(cu.used_at) FROM manifest_children c
+             JOIN manifest_uses cu ON cu.repository = t.repository AND cu.digest = c.child WHERE c.parent = t.digest), 0)) AS usedAt
+       FROM tags t LEFT JOIN manifest_uses u ON u.repository = t.repository AND u.digest = t.digest
+       ORDER BY t.repository, t.tag`,
     ),
     links: db.prepare<[string], { digest: string; size: number }>(
       'SELECT digest, size FROM links WHERE repository = ?',

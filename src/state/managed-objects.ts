@@ -50,7 +50,7 @@ export function inTransaction<T>(db: Database.Database, work: () => T): T {
 /** One page of a table's rows by namespace and name, and how many there are on all pages. */
 export function listRows<Row extends ObjectRow>(
   db: Database.Database,
-  table: 'sources' | 'repositories',
+  table: 'sources' | 'repositories' | 'cleanup_policies',
   columns: string,
   query: RowQuery,
 ): { rows: Row[]; total: number } {

@@ -64,7 +64,7 @@ const content = `
   ) STRICT;
 `
 
-/** When content was used, and how far the scrub of it is. SQL in uses.ts and scrubs.ts. */
+/** When content was used, what may go, and how far the scrub is. SQL in uses.ts, cleanup-policies.ts, external-tags.ts and scrubs.ts. */
 const lifecycle = `
   CREATE TABLE manifest_uses (       -- when a manifest was last pulled, or named by a plan or Repository
     repository TEXT NOT NULL,
@@ -91,11 +91,16 @@ const lifecycle = `
     error TEXT                       -- why it could not be fetched again
   ) STRICT, WITHOUT ROWID;
 
-  CREATE TABLE image_cleanup_policies (
+  CREATE TABLE cleanup_policies (
     namespace TEXT NOT NULL,
     name TEXT NOT NULL,
-    document TEXT NOT NULL,          -- JSON
+    uid TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    annotations TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    search TEXT NOT NULL,
+    spec TEXT NOT NULL,              -- JSON
     last_run TEXT,                   -- JSON: how the last run went
     PRIMARY KEY (namespace, name)
   ) STRICT, WITHOUT ROWID;

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { Digest } from '../oci/digest.ts'
-import { CollectionRows, type RepositoryGraph } from '../state/collection.ts'
+import { CollectionRows, type RepositoryGraph, type TaggedUse } from '../state/collection.ts'
 import type { State } from '../state/database.ts'
 import { UseRows } from '../state/uses.ts'
 import { type Check, checkContent } from './check-content.ts'
@@ -84,6 +84,17 @@ export class Upkeep {
     )
     if (removed.length > 0) this.#options.changed()
     return removed
+  }
+
+  /** Every tag, and when it was last used, pulls of a moment ago among it. */
+  taggedImages(): TaggedUse[] {
+    this.uses.flush()
+    return this.#rows.taggedImages()
+  }
+
+  /** Where a tag points. */
+  digestOf(repository: string, tag: string): Digest | undefined {
+    return this.#rows.digestOf(repository, tag)
   }
 
   repositories(): string[] {

@@ -4,16 +4,22 @@ import type { Digest } from '../oci/digest.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import type { Store } from '../store/store.ts'
-import type { Ingest, LocalRegistry } from './local.ts'
+import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
 
-export class EmbeddedRegistry implements LocalRegistry {
+export class EmbeddedRegistry implements LocalRegistry, LocalReader {
   readonly #store: Store
 
   constructor(store: Store) {
     this.#store = store
   }
 
+  hold(contents: readonly Descriptor[]): () => void {
+    return this.#store.content.pins.hold(contents.map(content => content.digest))
+  }
+
   async findManifest(_repository: string, digest: Digest): Promise<RawManifest | undefined> {
+    // Found means that it is not fetched: it stays until the transfer that asks has put it.
+    this.#store.content.touch(digest)
     return await this.#store.readManifest(digest)
   }
 
@@ -57,5 +63,17 @@ export class EmbeddedRegistry implements LocalRegistry {
 
   async freeBytes(): Promise<number | undefined> {
     return await this.#store.content.freeBytes()
+  }
+
+  async listTags(repository: string, limit: number): Promise<readonly LocalTag[]> {
+    return this.#store.tags(repository, undefined, limit).flatMap(tag => {
+      const found = this.#store.findTag(repository, tag)
+      return found === undefined ? [] : [{ tag, digest: found.descriptor.digest, updatedAt: found.updatedAt }]
+    })
+  }
+
+  async readBlob(_repository: string, blob: Descriptor): Promise<Uint8Array | undefined> {
+    if (blob.size > maxReadBytes) return undefined
+    return await this.#store.content.readBytes(blob.digest)
   }
 }

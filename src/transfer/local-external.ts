@@ -4,14 +4,14 @@
  */
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import { parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import type { Placements } from '../state/placements.ts'
 import type { TagJournal } from '../state/tag-journal.ts'
 import type { ContentStore } from '../store/content.ts'
-import type { Ingest, LocalRegistry } from './local.ts'
+import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
@@ -27,6 +27,7 @@ export interface WritableRegistry extends Upstream {
   ): Promise<void>
   putManifest(repository: string, manifest: RawManifest, tag: string | undefined, signal: AbortSignal): Promise<void>
   deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void>
+  listTags(repository: string, signal: AbortSignal): AsyncIterable<string>
 }
 
 export interface ExternalRegistryOptions {
@@ -37,7 +38,7 @@ export interface ExternalRegistryOptions {
   readonly logger: Logger
 }
 
-export class ExternalRegistry implements LocalRegistry {
+export class ExternalRegistry implements LocalRegistry, LocalReader {
   readonly #registry: WritableRegistry
   readonly #staging: ContentStore
   readonly #placements: Placements
@@ -61,7 +62,13 @@ export class ExternalRegistry implements LocalRegistry {
     await this.#inTurn(() => this.#recover(signal))
   }
 
+  /** What is staged; the registry's own collection is its operator's to time. */
+  hold(contents: readonly Descriptor[]): () => void {
+    return this.#staging.pins.hold(contents.map(content => content.digest))
+  }
+
   async findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined> {
+    this.#staging.touch(digest)
     const bytes = await this.#staging.readBytes(digest)
     if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
     return await asLocal(orMissing(this.#registry.fetchManifest(repository, digest, signal)))
@@ -122,6 +129,43 @@ export class ExternalRegistry implements LocalRegistry {
   /** What the staging folder can take; how much the registry can is not part of its API. */
   async freeBytes(): Promise<number | undefined> {
     return await this.#staging.freeBytes()
+  }
+
+  async listTags(repository: string, limit: number, signal: AbortSignal): Promise<readonly LocalTag[]> {
+    const names = (await asLocal(orMissing(this.#firstTags(repository, limit, signal)))) ?? []
+    const found: LocalTag[] = []
+    for (const tag of names) {
+      const digest = await this.findTag(repository, tag, signal)
+      if (digest !== undefined) found.push({ tag, digest })
+    }
+    return found
+  }
+
+  async readBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    if (blob.size > maxReadBytes) return undefined
+    const staged = await this.#staging.readBytes(blob.digest)
+    return staged ?? (await asLocal(orMissing(this.#download(repository, blob, signal))))
+  }
+
+  async #firstTags(repository: string, limit: number, signal: AbortSignal): Promise<string[]> {
+    const names: string[] = []
+    for await (const tag of this.#registry.listTags(repository, signal)) {
+      if (names.push(tag) >= limit) break
+    }
+    return names
+  }
+
+  async #download(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const { body } = await this.#registry.fetchBlob(repository, blob, { offset: 0, signal })
+    const parts: Uint8Array[] = []
+    let size = 0
+    for await (const part of body) {
+      size += part.byteLength
+      if (size > blob.size) return undefined
+      parts.push(part)
+    }
+    const bytes = Buffer.concat(parts)
+    return digestOf(bytes, algorithmOf(blob.digest)) === blob.digest ? bytes : undefined
   }
 
   async #inTurn<T>(change: () => Promise<T>): Promise<T> {

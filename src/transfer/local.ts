@@ -23,6 +23,11 @@ export interface Ingest {
 }
 
 export interface LocalRegistry {
+  /**
+   * Keeps this content from being collected until the answer is called, from this very moment on: what is then found present stays
+   * so until it is placed.
+   */
+  hold(contents: readonly Descriptor[]): () => void
   /** The manifest's bytes, verified, where the local side has them in any repository. */
   findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<RawManifest | undefined>
   /** Keeps a manifest's bytes while the content it names is fetched; not visible to readers yet. */
@@ -47,3 +52,22 @@ export interface LocalRegistry {
   /** Bytes that new content may still take, or undefined where that can't be known. */
   freeBytes(): Promise<number | undefined>
 }
+
+/** A tag of the local registry. */
+export interface LocalTag {
+  readonly tag: string
+  readonly digest: Digest
+  /** When it came to point there, epoch milliseconds; undefined where the registry doesn't tell. */
+  readonly updatedAt?: number
+}
+
+/** What a local registry can tell of its content beyond what a transfer asks: for those who show it to people. */
+export interface LocalReader {
+  /** At most `limit` tags of a repository; none where there is no such repository. */
+  listTags(repository: string, limit: number, signal: AbortSignal): Promise<readonly LocalTag[]>
+  /** The bytes of a small blob (an image's config), verified; undefined where it is absent or larger than 4 MiB. */
+  readBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Uint8Array | undefined>
+}
+
+/** Blobs that are read as a whole are not larger. Bytes. */
+export const maxReadBytes = 4 * 1024 * 1024

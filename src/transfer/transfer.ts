@@ -61,6 +61,20 @@ export class Transfer implements TransferEngine {
   }
 
   async fetch(image: ResolvedImage, options: FetchOptions): Promise<ResolvedImage> {
+    const { local } = this.#options
+    const release = [local.hold([...image.manifests, ...image.blobs])]
+    try {
+      return await this.#bring(image, options, whole => release.push(local.hold([...whole.manifests, ...whole.blobs])))
+    } finally {
+      for (const each of release) each()
+    }
+  }
+
+  async #bring(
+    image: ResolvedImage,
+    options: FetchOptions,
+    hold: (whole: ResolvedImage) => void,
+  ): Promise<ResolvedImage> {
     const { local, sparseIndexes } = this.#options
     await fetchBlobs(image, { local, fetcher: this.#fetcher }, options)
     try {
@@ -69,6 +83,7 @@ export class Transfer implements TransferEngine {
     } catch (error) {
       const resolve = (request: ImageRequest) => this.resolve(request, options.signal)
       const whole = await withoutSparseIndex(image, error, sparseIndexes, resolve)
+      hold(whole)
       await fetchBlobs(whole, { local, fetcher: this.#fetcher }, options)
       await putManifests(whole, local, options.signal)
       return whole

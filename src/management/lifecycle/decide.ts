@@ -28,6 +28,11 @@ export interface Question {
   readonly now: number
 }
 
+/** Namespaces that a policy speaks for: its own where it names none. Whoever creates or runs it needs the right in each. */
+export function policyNamespaces(spec: CleanupSpec, own: string): readonly string[] {
+  return spec.namespaces !== undefined && spec.namespaces.length > 0 ? spec.namespaces : [own]
+}
+
 const dayMs = 24 * 60 * 60_000
 
 /** A verdict for every image, in the order of paths, the newest version of each first. */
@@ -57,7 +62,11 @@ function decidePath(
   const verdicts = versions.map((image, at) => {
     const rank = { place: at + 1, of: versions.length, order }
     const kept = whyKept(image, rank, question, excluded)
-    return { image, action: kept === undefined ? 'remove' : 'keep', reason: kept ?? whyRemoved(image, rank, question) } as const
+    return {
+      image,
+      action: kept === undefined ? 'remove' : 'keep',
+      reason: kept ?? whyRemoved(image, rank, question),
+    } as const
   })
   const companions = images.filter(image => subjectOf(image.tag) !== undefined)
   return [...verdicts, ...companions.map(image => decideCompanion(image, verdicts, question, excluded))]
@@ -65,8 +74,7 @@ function decidePath(
 
 /** A namespace of the path that the policy doesn't speak for. */
 function namespaceOutside(repository: string, { spec, namespace, namespacesOf }: Question): string | undefined {
-  const named = spec.namespaces ?? []
-  const covered = new Set(named.length > 0 ? named : [namespace])
+  const covered = new Set(policyNamespaces(spec, namespace))
   return namespacesOf(repository).find(one => !covered.has(one))
 }
 
@@ -97,7 +105,9 @@ function whyKept(
 function whyRemoved(image: LocalImage, { place, of, order }: Rank, { spec, now }: Question): string {
   const { keepRecent, unusedDays } = spec
   const parts = [
-    keepRecent === undefined ? [] : [`not one of the ${keepRecent} newest of its path (number ${place} of ${of} ${order})`],
+    keepRecent === undefined
+      ? []
+      : [`not one of the ${keepRecent} newest of its path (number ${place} of ${of} ${order})`],
     unusedDays === undefined ? [] : [`last used ${ago(daysSince(image.usedAt, now))}, not within ${unusedDays} days`],
   ].flat()
   return `nobody wants it, and it is ${parts.join(' and ')}`
@@ -117,7 +127,8 @@ function decideCompanion(
   const related = verdicts.filter(verdict => verdict.image.digest === subject)
   const kept = related.find(verdict => verdict.action === 'keep')
   if (kept) return { image, action: 'keep', reason: `it belongs to ${kept.image.tag}, which stays` }
-  if (related.length > 0) return { image, action: 'remove', reason: `it belongs to ${related[0]?.image.tag}, which goes` }
+  if (related.length > 0)
+    return { image, action: 'remove', reason: `it belongs to ${related[0]?.image.tag}, which goes` }
   const any = verdicts.some(verdict => verdict.action === 'keep')
   return any
     ? { image, action: 'keep', reason: 'it may belong to a part of an image of its path that stays' }
@@ -145,7 +156,8 @@ function orderVersions(images: readonly LocalImage[]): { versions: LocalImage[];
 
 function excluder(spec: CleanupSpec): (image: LocalImage) => boolean {
   const rules = spec.exclude ?? []
-  return image => rules.some(({ name, tag = '*' }) => matchesGlob(name, image.repository) && matchesGlob(tag, image.tag))
+  return image =>
+    rules.some(({ name, tag = '*' }) => matchesGlob(name, image.repository) && matchesGlob(tag, image.tag))
 }
 
 function daysSince(time: number, now: number): number {

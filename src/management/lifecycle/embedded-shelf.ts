@@ -35,10 +35,7 @@ export class EmbeddedShelf implements Shelf {
   }
 
   /** Asks and removes in one moment: nothing comes between. */
-  async remove(
-    images: readonly LocalImage[],
-    holderOf: (image: LocalImage) => string | undefined,
-  ): Promise<Removal> {
+  async remove(images: readonly LocalImage[], holderOf: (image: LocalImage) => string | undefined): Promise<Removal> {
     const asked = images.map(image => ({ image, holder: holderOf(image) }))
     const free = asked.filter(({ holder }) => holder === undefined).map(({ image }) => image)
     const removed = this.#store.upkeep.removeTags(free)

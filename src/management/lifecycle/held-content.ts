@@ -2,9 +2,10 @@
  * What collection must leave alone for plans and Repositories: the manifests that they name, and what of them has only been kept so far
  * (a plan that waits for its link has half of its image on disk and in no repository). Used by cleanup.ts.
  */
+
+import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { childrenOf, type Manifest, parseManifest, type RawManifest } from '../../oci/manifest.ts'
-import type { Descriptor } from '../../oci/descriptor.ts'
 import type { HeldContent } from '../../store/collect.ts'
 import { heldManifests } from './hold-index.ts'
 import type { Hold } from './shelf.ts'
