@@ -36,10 +36,14 @@ export class ApiFailure extends CliError {
   }
 }
 
-interface Answer {
+/** `body` is undefined where it is no JSON. */
+export interface Answer {
   readonly statusCode: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: unknown
 }
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export class ApiClient {
   readonly #base: URL
@@ -95,12 +99,17 @@ export class ApiClient {
     return readEvents(response.body)
   }
 
-  async #ask(method: 'GET' | 'POST' | 'DELETE', path: string, payload?: string): Promise<Answer> {
+  /** One call, whatever it answers. `payload` is JSON. @throws CliError where no agent answers. */
+  call(method: Method, path: string, payload?: string): Promise<Answer> {
+    return this.#ask(method, path, payload)
+  }
+
+  async #ask(method: Method, path: string, payload?: string): Promise<Answer> {
     return readAnswer(await this.#send(method, path, payload === undefined ? {} : { body: payload }))
   }
 
   async #send(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: Method,
     path: string,
     options: { body?: string; signal?: AbortSignal; bodyTimeout?: number; accept?: string },
   ): Promise<Dispatcher.ResponseData> {
@@ -150,7 +159,8 @@ async function readAnswer(response: Dispatcher.ResponseData): Promise<Answer> {
     if (size > maxAnswerBytes) throw new CliError(`the answer is larger than ${maxAnswerBytes} bytes`)
     chunks.push(bytes)
   }
-  return { statusCode: response.statusCode, body: parseJson(Buffer.concat(chunks).toString('utf8')) }
+  const { statusCode, headers } = response
+  return { statusCode, headers, body: parseJson(Buffer.concat(chunks).toString('utf8')) }
 }
 
 function parseJson(text: string): unknown {

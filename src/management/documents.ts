@@ -143,7 +143,7 @@ export interface FileReading {
   readonly problems: readonly string[]
 }
 
-const maxFileBytes = 16 * 1024 * 1024
+export const maxFileBytes = 16 * 1024 * 1024
 const maxDocuments = 10_000
 
 /** Takes a file apart: YAML or JSON, documents with `---` between them; a `List` is its items. */
