@@ -3,7 +3,7 @@
  * beside an external registry. Knows nothing of repositories and tags: store.ts does.
  */
 import { renameSync, statSync } from 'node:fs'
-import { mkdir, open, rename, rm, statfs, unlink } from 'node:fs/promises'
+import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -63,8 +63,6 @@ export class ContentStore {
   /** Bytes of the ingests that nobody holds now. */
   #resting = new Map<Digest, number>()
   readonly #writing = new Map<Digest, Promise<void>>()
-  /** Blobs that were pushed and are shown in a repository in a moment. */
-  readonly #landing = new Set<Digest>()
   #completeBytes = 0
 
   constructor(options: ContentStoreOptions) {
@@ -203,17 +201,17 @@ export class ContentStore {
    */
   async adopt(path: string, blob: Pick<Descriptor, 'digest' | 'size'>, landed: () => void): Promise<void> {
     const target = blobPath(this.#root, blob.digest)
-    this.#landing.add(blob.digest)
+    const release = this.pins.hold([blob.digest])
     try {
       const before = this.sizeNow(blob.digest) ?? 0
-      await rename(path, target)
+      renameSync(path, target) // at once, so that the same blob from another client is counted once
       this.#completeBytes += blob.size - before
       await syncFolder(dirname(target))
       landed()
     } catch (error) {
       throw localError(error, `store ${shortDigest(blob.digest)}`)
     } finally {
-      this.#landing.delete(blob.digest)
+      release()
     }
   }
 
@@ -228,7 +226,7 @@ export class ContentStore {
    * work that goes on relies on it.
    */
   takeOut(digest: Digest): { readonly path: string; readonly bytes: number } | undefined {
-    if (this.#landing.has(digest) || this.#open.has(digest) || this.pins.keepsFile(digest)) return undefined
+    if (this.#open.has(digest) || this.pins.keepsFile(digest)) return undefined
     return this.#moveAway(digest)
   }
 
@@ -249,7 +247,6 @@ export class ContentStore {
 
   /** Removes a complete blob; who has it open can read on. Whether anything still needs it is for the caller to know. */
   async remove(digest: Digest): Promise<void> {
-    if (this.#landing.has(digest)) return
     const size = this.sizeNow(digest)
     const removed = await unlink(blobPath(this.#root, digest)).then(() => true, ignoreMissing)
     if (removed) this.#completeBytes -= size ?? 0
