@@ -44,9 +44,10 @@ export class Pins {
     this.#prolong(this.#recent, digest, ms)
   }
 
-  /** A row names the bytes now, and keeps them from here on. */
+  /** Manifests' rows need the content now, and keep it from here on: what was to wait for them has waited long enough. */
   named(digest: Digest): void {
     this.#recent.delete(digest)
+    this.#until.delete(digest)
   }
 
   /** Whether rows and file of the content must stay. */

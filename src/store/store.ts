@@ -185,7 +185,6 @@ export class Store {
       )
     }
     this.#local(`link ${shortDigest(blob.digest)}`, () => this.#rows.addLink(repository, blob.digest, size))
-    this.content.pins.named(blob.digest)
   }
 
   /**
@@ -211,7 +210,7 @@ export class Store {
       this.#local(`put manifest ${shortDigest(manifest.descriptor.digest)}`, () =>
         this.#rows.transaction(() => this.#rows.addManifest(record)),
       )
-      this.content.pins.named(manifest.descriptor.digest)
+      for (const { digest } of [manifest.descriptor, ...blobs]) this.content.pins.named(digest)
     } finally {
       release() // from here on the row keeps them
     }

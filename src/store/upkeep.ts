@@ -27,6 +27,9 @@ export interface UpkeepOptions {
   readonly readerGraceMs?: number
 }
 
+/** How long a blob that a pushing client knows of waits for its manifest. */
+const pushGraceMs = 15 * 60_000
+
 /** A tag, and what it has to point at for something to be done to it. */
 export interface TaggedImage {
   readonly repository: string
@@ -68,6 +71,11 @@ export class Upkeep {
   async stop(): Promise<void> {
     await this.#collector.settled()
     this.uses.stop()
+  }
+
+  /** A client was told that the blob is here, or brought it: it stays until its manifest has had time to come. */
+  told(digest: Digest): void {
+    this.#options.content.pins.holdFor(digest, pushGraceMs)
   }
 
   /** Takes away what nothing leads to. See {@link Collector}. */

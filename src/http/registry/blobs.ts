@@ -30,7 +30,10 @@ export async function answerBlob(
   setContentHeaders(reply, { digest: path.digest, mediaType: 'application/octet-stream', size })
   reply.headers({ 'accept-ranges': 'bytes', 'cache-control': forever })
   if (isCurrent(request, path.digest)) return reply.code(304).removeHeader('content-length').send()
-  if (request.method === 'HEAD') return reply.send()
+  if (request.method === 'HEAD') {
+    store.upkeep?.told(path.digest)
+    return reply.send()
+  }
   const range = readRange(request, path, size)
   const blob = await store.content.openBlob(path.digest)
   if (!blob) {

@@ -23,4 +23,15 @@ export interface RegistryContent {
   referrers(repository: string, subject: Digest): readonly Descriptor[]
   blobSize(repository: string, digest: Digest): number | undefined
   readonly content: { openBlob(digest: Digest): Promise<OpenBlob | undefined> }
+  /** Told who takes what, so that cleanup leaves alone what is in use. */
+  readonly upkeep?: {
+    /** A client was told that the blob is here: it may rely on that for a manifest that it is about to push. */
+    told(digest: Digest): void
+    readonly uses: {
+      /** A reader takes a manifest. */
+      pulled(repository: string, digest: Digest): void
+      /** A reader asks for a manifest, and may take it next. */
+      asked(repository: string, digest: Digest): void
+    }
+  }
 }

@@ -21,12 +21,15 @@ export async function answerManifest(
 ): Promise<FastifyReply> {
   const descriptor = findDescriptor(store, path)
   if (!descriptor) throw unknownManifest(store, path)
+  // At once, lest its content be collected before the reader comes for the rest.
+  store.upkeep?.uses.asked(path.repository, descriptor.digest)
   setContentHeaders(reply, descriptor)
   reply.header('cache-control', 'digest' in path.reference ? forever : 'no-cache')
   if (isCurrent(request, descriptor.digest)) return reply.code(304).removeHeader('content-length').send()
   if (request.method === 'HEAD') return reply.send()
   const manifest = await store.readManifest(descriptor.digest)
   if (!manifest) throw unknownManifest(store, path)
+  store.upkeep?.uses.pulled(path.repository, descriptor.digest)
   traffic.countPull()
   traffic.countBytes(manifest.bytes.byteLength)
   return reply.send(manifest.bytes)
