@@ -1,4 +1,11 @@
 /** What all objects of image management have in common: lists and their pages, and who did what. Used by every class of the room. */
+import type Database from 'better-sqlite3'
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { Audit } from '../access/audit.ts'
+import { inTransaction, type ObjectRow, type RowQuery } from '../state/managed-objects.ts'
+import { annotationNames, type ObjectMetadata } from './kinds.ts'
+import { ManagementError } from './management-error.ts'
 
 /** Which objects, in which order: by namespace, then name. */
 export interface ListQuery {
@@ -28,13 +35,86 @@ export interface Applied<T> {
   readonly outcome: 'created' | 'configured' | 'unchanged'
 }
 
-/** Where it is written down who did what. access/audit.ts in the agent. */
-export interface AuditLog {
-  record(entry: {
-    readonly who: string
-    readonly action: string
-    readonly object: { readonly kind: string; readonly namespace?: string; readonly name: string }
-    readonly outcome: 'success' | 'failure' | 'denied'
-    readonly detail?: string
-  }): void
+/** Where it is written down who did what. */
+export type AuditLog = Pick<Audit, 'record'>
+
+type AuditEvent = Parameters<AuditLog['record']>[0]
+
+/** Does something that is to be audited: one transaction with its record; a failure is recorded by itself, and thrown. */
+export function audited<T>(
+  { db, audit }: { readonly db: Database.Database; readonly audit: AuditLog },
+  event: Pick<AuditEvent, 'who' | 'action' | 'object' | 'detail'>,
+  work: () => T,
+): T {
+  try {
+    return inTransaction(db, () => {
+      const result = work()
+      audit.record({ ...event, outcome: 'success' })
+      return result
+    })
+  } catch (error) {
+    const reason = error instanceof ManagementError ? error.reason : 'Internal'
+    audit.record({ ...event, outcome: 'failure', detail: { ...event.detail, reason } })
+    throw error
+  }
+}
+
+/** A query in the words of the rows. */
+export function toRowQuery({
+  namespaces,
+  page = 1,
+  limit = maxPageSize,
+  search = '',
+  labels = {},
+}: ListQuery): RowQuery {
+  const size = Math.min(Math.max(1, Math.trunc(limit)), maxPageSize)
+  return {
+    namespaces,
+    search: search.trim().toLowerCase(),
+    labels: Object.entries(labels),
+    offset: (Math.max(1, Math.trunc(page)) - 1) * size,
+    limit: size,
+  }
+}
+
+/** What a search looks in, as one text. */
+export function searchText(name: string, annotations: Readonly<Record<string, string>>, place: string): string {
+  return [name, annotations[annotationNames.displayName] ?? '', place].join('\n').toLowerCase()
+}
+
+/** `metadata` as it is read back, from a row. */
+export function toMetadata(row: ObjectRow, annotations: Readonly<Record<string, string>>): ObjectMetadata {
+  return {
+    name: row.name,
+    namespace: row.namespace,
+    uid: row.uid,
+    creationTimestamp: `${new Date(row.createdAt).toISOString().slice(0, 19)}Z`,
+    resourceVersion: String(row.version),
+    annotations,
+    labels: readTexts(row.labels),
+  }
+}
+
+const texts = Compile(Type.Record(Type.String(), Type.String()))
+
+/** A column that holds a JSON object of texts. */
+export function readTexts(column: string): Readonly<Record<string, string>> {
+  return texts.Parse(JSON.parse(column))
+}
+
+/** Annotations or labels. */
+export type Texts = Readonly<Record<string, string>>
+
+export function sameTexts(a: Texts, b: Texts): boolean {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every(key => a[key] === b[key])
+}
+
+/** The annotations after changes; null takes one away. */
+export function changed(
+  annotations: Readonly<Record<string, string>>,
+  changes: Readonly<Record<string, string | null>>,
+): Readonly<Record<string, string>> {
+  const all = Object.entries({ ...annotations, ...changes })
+  return Object.fromEntries(all.filter((entry): entry is [string, string] => entry[1] !== null))
 }

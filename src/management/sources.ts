@@ -1,18 +1,38 @@
 /** The image sources (RegistrySecret): kept with their secrets encrypted, and asked whether they let us in. Used by http/, cli/ and Repositories. */
-import type { RegistrySecretInput } from './documents.ts'
-import type { ManagedObject } from './kinds.ts'
-import type { Applied, ListQuery, Page } from './objects.ts'
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Vault } from '../access/vault.ts'
+import type { ImageError } from '../oci/errors.ts'
+import { isRegistryHost } from '../oci/reference.ts'
+import type { Registries } from '../registry/registries.ts'
+import type { State } from '../state/database.ts'
+import { RepositoryRows } from '../state/repositories.ts'
+import { type SourceRow, SourceRows } from '../state/sources.ts'
+import { listAnnotationProblems, type RegistrySecretInput, type SourceRef } from './documents.ts'
+import { alreadyExists, conflict, invalid, notFound } from './management-error.ts'
+import {
+  type Applied,
+  type AuditLog,
+  audited,
+  changed,
+  type ListQuery,
+  type Page,
+  readTexts,
+  sameTexts,
+  searchText,
+  type Texts,
+  toRowQuery,
+} from './objects.ts'
+import type { Providers } from './providers.ts'
+import type { SourceAccess } from './source-access.ts'
+import { connectionCodes } from './source-check.ts'
+import { SourceChecks } from './source-checks.ts'
+import { type GivenCredentials, SourceDirectory } from './source-directory.ts'
+import { type RegistrySecret, secretOf, sourceName, toRegistrySecret } from './source-object.ts'
+import { listSourceTags } from './source-tags.ts'
 
-/** As it is read back: without its password. */
-export type RegistrySecret = ManagedObject<
-  'RegistrySecret',
-  { readonly domain: string; readonly username?: string; readonly provider: string },
-  {
-    readonly verifyStatus: 'untested' | 'success' | 'failed'
-    /** Of the last check that got an answer. */
-    readonly latencyMs?: number
-  }
->
+export type { GivenCredentials } from './source-directory.ts'
+export type { RegistrySecret } from './source-object.ts'
 
 /** The answer of a check. */
 export interface Verification {
@@ -20,13 +40,6 @@ export interface Verification {
   /** In plain words. */
   readonly message: string
   readonly latencyMs?: number
-}
-
-/** Credentials to check in place of the stored ones; all absent: the stored ones. */
-export interface GivenCredentials {
-  readonly domain?: string
-  readonly username?: string
-  readonly password?: string
 }
 
 export interface BrowseQuery {
@@ -42,78 +55,266 @@ export interface Listing {
   readonly more: boolean
 }
 
+export interface SourcesOptions {
+  readonly state: Pick<State, 'db'>
+  readonly vault: Pick<Vault, 'put' | 'find' | 'remove'>
+  readonly registries: Pick<Registries, 'get' | 'access'>
+  readonly providers: Providers
+  readonly audit: AuditLog
+  readonly logger: Logger
+  /** Between two checks of a source by itself. Default 10 min. */
+  readonly verifyIntervalMs?: number
+  /** For one check. Default 15 s. */
+  readonly verifyTimeoutMs?: number
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+  /** In [0, 1), for tests. */
+  readonly random?: () => number
+}
+
+const defaultLimit = 100
+const maxLimit = 1000
+
 /** All methods that act take `by`: who asked. All throw ManagementError. */
 export class Sources {
-  /** Names that `spec.provider` may have. */
-  get providers(): readonly string[] {
-    throw notYet()
+  readonly #options: SourcesOptions
+  readonly #rows: SourceRows
+  readonly #repositories: RepositoryRows
+  readonly #directory: SourceDirectory
+  readonly #checks: SourceChecks
+  readonly #now: () => number
+
+  constructor(options: SourcesOptions) {
+    const { state, logger, now = Date.now } = options
+    this.#options = options
+    this.#now = now
+    this.#rows = new SourceRows(state.db)
+    this.#repositories = new RepositoryRows(state.db)
+    this.#directory = new SourceDirectory(options)
+    this.#checks = new SourceChecks({
+      ...{ rows: this.#rows, directory: this.#directory, logger, now },
+      intervalMs: options.verifyIntervalMs ?? 600_000,
+      timeoutMs: options.verifyTimeoutMs ?? 15_000,
+      random: options.random ?? Math.random,
+    })
   }
 
-  create(_input: RegistrySecretInput, _by: string): RegistrySecret {
-    throw notYet()
+  /** Begins to check sources by itself. */
+  start(): void {
+    this.#checks.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#checks.stop()
+  }
+
+  /** Names that `spec.provider` may have. */
+  get providers(): readonly string[] {
+    return this.#options.providers.names
+  }
+
+  create({ metadata, spec }: RegistrySecretInput, by: string): RegistrySecret {
+    const { namespace, name, annotations, labels } = metadata
+    const object = sourceName(namespace, name)
+    const detail = { provider: spec.provider, domain: spec.domain }
+    return this.#audited({ who: by, action: 'sources:create', object, detail }, () => {
+      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
+      const { vault } = this.#options
+      if (spec.password === undefined) vault.remove(secretOf(namespace, name))
+      else vault.put(secretOf(namespace, name), spec.password)
+      this.#rows.add({
+        ...{ namespace, name, uid: randomUUID(), createdAt: this.#now(), provider: spec.provider, domain: spec.domain },
+        annotations: JSON.stringify(annotations),
+        labels: JSON.stringify(labels),
+        search: searchText(name, annotations, spec.domain),
+        username: spec.username ?? null,
+        ...{ verifyStatus: 'untested', verifyMessage: '', verifiedAt: null, latencyMs: null },
+        verifyDueAt: this.#checks.nextCheck(),
+      })
+      return this.get(namespace, name)
+    })
   }
 
   /** Creates it, or changes its annotations and labels where its spec is the same. @throws `Conflict` where the spec differs. */
-  apply(_input: RegistrySecretInput, _by: string): Applied<RegistrySecret> {
-    throw notYet()
+  apply(input: RegistrySecretInput, by: string): Applied<RegistrySecret> {
+    const { namespace, name, annotations, labels } = input.metadata
+    const row = this.#rows.find(namespace, name)
+    if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
+    if (!this.#isSame(row, input)) {
+      throw conflict(
+        sourceName(namespace, name),
+        `the spec of RegistrySecret "${name}" can not be changed: delete it and create it again`,
+      )
+    }
+    const own = readTexts(row.annotations)
+    const after = { annotations: changed(own, annotations), labels }
+    if (sameTexts(own, after.annotations) && sameTexts(readTexts(row.labels), labels)) {
+      return { object: toRegistrySecret(row), outcome: 'unchanged' }
+    }
+    return { object: this.#describe(row, after, by), outcome: 'configured' }
   }
 
-  get(_namespace: string, _name: string): RegistrySecret {
-    throw notYet()
+  get(namespace: string, name: string): RegistrySecret {
+    return toRegistrySecret(this.#row(namespace, name))
   }
 
-  list(_query: ListQuery): Page<RegistrySecret> {
-    throw notYet()
+  has(namespace: string, name: string): boolean {
+    return this.#rows.find(namespace, name) !== undefined
+  }
+
+  list(query: ListQuery): Page<RegistrySecret> {
+    const { rows, total } = this.#rows.list(toRowQuery(query))
+    return { items: rows.map(toRegistrySecret), totalItems: total }
   }
 
   /** Changes annotations; null removes one. */
   annotate(
-    _namespace: string,
-    _name: string,
-    _changes: Readonly<Record<string, string | null>>,
-    _by: string,
+    namespace: string,
+    name: string,
+    changes: Readonly<Record<string, string | null>>,
+    by: string,
   ): RegistrySecret {
-    throw notYet()
+    const row = this.#row(namespace, name)
+    const problems = listAnnotationProblems(changes)
+    if (problems.length > 0) throw invalid(sourceName(namespace, name), problems)
+    const annotations = changed(readTexts(row.annotations), changes)
+    return this.#describe(row, { annotations, labels: readTexts(row.labels) }, by)
   }
 
   /** Removes it and its stored secret. @throws `Conflict` while a Repository refers to it. */
-  delete(_namespace: string, _name: string, _by: string): void {
-    throw notYet()
+  delete(namespace: string, name: string, by: string): void {
+    const object = sourceName(namespace, name)
+    this.#audited({ who: by, action: 'sources:delete', object }, () => {
+      const row = this.#row(namespace, name)
+      const users = this.#repositories.referringTo(namespace, name, 3)
+      if (users.length > 0) {
+        // Whose they are in other namespaces is not for everyone to know.
+        const own = users.filter(user => user.namespace === namespace).map(user => `"${user.name}"`)
+        const who = own.length > 0 ? own.join(', ') : 'of another namespace'
+        throw conflict(object, `RegistrySecret "${name}" is in use by Repository ${who}: delete that first`)
+      }
+      this.#options.vault.remove(secretOf(namespace, name))
+      this.#rows.remove(row.uid)
+      this.#directory.close(row.uid)
+    })
   }
 
   /** Asks the registry, writes the verify annotations, and answers. A failure is an answer, too. */
-  verify(
-    _namespace: string,
-    _name: string,
-    _given: GivenCredentials,
-    _by: string,
-    _signal: AbortSignal,
+  async verify(
+    namespace: string,
+    name: string,
+    given: GivenCredentials,
+    by: string,
+    signal: AbortSignal,
   ): Promise<Verification> {
-    throw notYet()
+    const row = this.#row(namespace, name)
+    const problems = listCredentialProblems(given)
+    if (problems.length > 0) throw invalid(sourceName(namespace, name), problems)
+    const isStored = given.domain === undefined && given.username === undefined && given.password === undefined
+    const access = () => (isStored ? this.#directory.of(row) : this.#directory.with(row, given))
+    const result = await this.#checks.check(row, access, signal)
+    this.#options.audit.record({
+      ...{ who: by, action: 'sources:verify', object: sourceName(namespace, name) },
+      outcome: result.success ? 'success' : 'failure',
+      detail: { domain: given.domain ?? row.domain, ...(result.code === undefined ? {} : { reason: result.code }) },
+    })
+    const { success, message, latencyMs } = result
+    return { success, message, ...(latencyMs === undefined ? {} : { latencyMs }) }
   }
 
   /** Paths at the source, for a person to pick from. @throws ImageError of the registry. */
-  listRepositories(_namespace: string, _name: string, _query: BrowseQuery, _signal: AbortSignal): Promise<Listing> {
-    throw notYet()
+  async listRepositories(namespace: string, name: string, query: BrowseQuery, signal: AbortSignal): Promise<Listing> {
+    const access = this.#directory.of(this.#row(namespace, name))
+    const { search, limit } = bounds(query)
+    const found = await access.provider.listRepositories(access, { search, limit: limit + 1, signal })
+    return { names: found.slice(0, limit), more: found.length > limit }
   }
 
   /** Tags of a path at the source, newest version first. @throws ImageError of the registry. */
-  listTags(
-    _namespace: string,
-    _name: string,
-    _repository: string,
-    _query: BrowseQuery,
-    _signal: AbortSignal,
+  async listTags(
+    namespace: string,
+    name: string,
+    repository: string,
+    query: BrowseQuery,
+    signal: AbortSignal,
   ): Promise<Listing> {
-    throw notYet()
+    const access = this.#directory.of(this.#row(namespace, name))
+    const { search, limit } = bounds(query)
+    const found = await listSourceTags(access, repository, search, signal)
+    return { names: found.slice(0, limit), more: found.length > limit }
+  }
+
+  /** The source of a Repository, for a sync. @throws ManagementError `NotFound`; ImageError where its secret can't be read. */
+  open({ namespace, name }: SourceRef): SourceAccess {
+    return this.#directory.of(this.#row(namespace, name))
+  }
+
+  /** The references, those whose last check or sync has failed at the end. */
+  byHealth(refs: readonly SourceRef[]): readonly SourceRef[] {
+    const fails = ({ namespace, name }: SourceRef) => this.#rows.find(namespace, name)?.verifyStatus === 'failed'
+    return [...refs.filter(ref => !fails(ref)), ...refs.filter(fails)]
+  }
+
+  /** Takes note of how a sync went with a source: a connection that failed is looked at soon, and counts. */
+  report({ namespace, name }: SourceRef, error: ImageError | undefined): void {
+    const row = this.#rows.find(namespace, name)
+    if (row === undefined || error === undefined || !connectionCodes.has(error.code)) return
+    this.#checks.countFailure(name)
+    this.#rows.setVerifyDue(row.uid, this.#now())
   }
 
   /** Failed connections since the start, by the source's name: `image_registry_connection_failures{registry_name}`. */
   connectionFailures(): ReadonlyMap<string, number> {
-    throw notYet()
+    return this.#checks.failures
+  }
+
+  /** Begins the checks that are due; resolves when they have ended. Done every 5 s by itself. */
+  async tick(): Promise<void> {
+    this.#checks.begin()
+    await this.#checks.settle()
+  }
+
+  #describe(
+    row: SourceRow,
+    { annotations, labels }: { annotations: Texts; labels: Texts },
+    by: string,
+  ): RegistrySecret {
+    const { namespace, name, uid, domain } = row
+    return this.#audited({ who: by, action: 'sources:change', object: sourceName(namespace, name) }, () => {
+      const search = searchText(name, annotations, domain)
+      this.#rows.setMetadata({ uid, annotations: JSON.stringify(annotations), labels: JSON.stringify(labels), search })
+      return this.get(namespace, name)
+    })
+  }
+
+  #isSame(row: SourceRow, { spec }: RegistrySecretInput): boolean {
+    const { domain, provider, username = null, password } = spec
+    if (row.domain !== domain || row.provider !== provider || row.username !== username) return false
+    return this.#directory.secret(row) === password
+  }
+
+  #row(namespace: string, name: string): SourceRow {
+    const row = this.#rows.find(namespace, name)
+    if (row === undefined) throw notFound(sourceName(namespace, name))
+    return row
+  }
+
+  #audited<T>(event: Parameters<typeof audited>[1], work: () => T): T {
+    return audited({ db: this.#options.state.db, audit: this.#options.audit }, event, work)
   }
 }
 
-function notYet(): Error {
-  return new Error('sources are not built yet')
+function bounds({ search = '', limit = defaultLimit }: BrowseQuery): { search: string; limit: number } {
+  return { search: search.trim().toLowerCase(), limit: Math.min(Math.max(1, Math.trunc(limit)), maxLimit) }
+}
+
+/** Half of a pair of credentials, or a domain that is none. */
+function listCredentialProblems({ domain, username, password }: GivenCredentials): string[] {
+  const problems: string[] = []
+  if (domain !== undefined && !isRegistryHost(domain)) {
+    problems.push('domain: expected host[:port], without a scheme and a path, e.g. "harbor.example"')
+  }
+  if (username !== undefined && password === undefined) problems.push('password: is required with a username')
+  if (password !== undefined && username === undefined) problems.push('username: is required with a password')
+  return problems
 }
