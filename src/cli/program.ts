@@ -3,10 +3,14 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config.ts'
 import { ImageError } from '../oci/errors.ts'
 import { StateError } from '../state/errors.ts'
+import { addApply } from './apply.ts'
 import { CliError } from './cli-error.ts'
 import { addConfigCheck } from './config-check.ts'
 import { addConfigShow } from './config-show.ts'
 import type { CommandContext } from './context.ts'
+import { addDelete } from './delete.ts'
+import { addDescribe } from './describe.ts'
+import { addGet } from './get.ts'
 import { addImages } from './images.ts'
 import { addPlanList } from './plan-list.ts'
 import { addPlanRetry } from './plan-retry.ts'
@@ -49,6 +53,10 @@ function buildProgram(context: CommandContext): Command {
   addPlanShow(plan, context)
   addPlanWithdraw(plan, context)
   addPlanRetry(plan, context)
+  addApply(program, context)
+  addGet(program, context)
+  addDescribe(program, context)
+  addDelete(program, context)
   addStatus(program, context)
   addImages(program, context)
   const config = program.command('config').description('the configuration')

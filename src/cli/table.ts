@@ -8,8 +8,8 @@ export interface Column<T> {
   readonly align?: 'right'
 }
 
-/** The lines of a table with its titles; what comes from outside can't steer the terminal. */
-export function formatTable<T>(rows: readonly T[], columns: readonly Column<T>[]): string[] {
+/** The lines of a table with its titles, `gap` spaces between columns; what comes from outside can't steer the terminal. */
+export function formatTable<T>(rows: readonly T[], columns: readonly Column<T>[], gap = 2): string[] {
   const cells = [
     columns.map(({ title }) => title),
     ...rows.map(row => columns.map(column => printable(column.value(row)))),
@@ -20,7 +20,7 @@ export function formatTable<T>(rows: readonly T[], columns: readonly Column<T>[]
       .map((cell, at) =>
         columns[at]?.align === 'right' ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0),
       )
-      .join('  ')
+      .join(' '.repeat(gap))
       .trimEnd(),
   )
 }

@@ -1,0 +1,151 @@
+/** Objects of every kind through the running agent's API: listed, read, applied, deleted. Used by `get`, `describe`, `apply`, `delete`. */
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { StatusSchema } from '../http/management/status.ts'
+import { apiVersion } from '../management/kinds.ts'
+import type { PlanStatus } from '../plans/status.ts'
+import { type Answer, type ApiClient, ApiFailure } from './api-client.ts'
+import { CliError } from './cli-error.ts'
+import type { Kind } from './kinds.ts'
+
+const Texts = Type.Optional(Type.Record(Type.String(), Type.String()))
+const Fields = Type.Optional(Type.Record(Type.String(), Type.Unknown()))
+const ObjectSchema = Type.Object({
+  apiVersion: Type.String(),
+  kind: Type.String(),
+  metadata: Type.Object({
+    name: Type.String(),
+    namespace: Type.Optional(Type.String()),
+    creationTimestamp: Type.Optional(Type.String()),
+    annotations: Texts,
+    labels: Texts,
+  }),
+  spec: Fields,
+  status: Fields,
+})
+/** An object of any kind, as it is read. */
+export type ReadObject = Static<typeof ObjectSchema>
+
+const object = Compile(ObjectSchema)
+const page = Compile(Type.Object({ items: Type.Array(ObjectSchema), totalItems: Type.Integer() }))
+const failure = Compile(StatusSchema)
+
+/** Objects that one call brings. */
+const pageSize = 500
+const basePath = `/oapis/${apiVersion}/namespaces`
+
+export type ApplyOutcome = 'created' | 'configured' | 'unchanged'
+
+export interface Where {
+  /** `_all_` for every namespace. */
+  readonly namespace: string
+  readonly labels?: string
+}
+
+/** The agent refuses; `reason` is the word of its Status. */
+export class Refusal extends CliError {
+  readonly reason: string
+  readonly problems: readonly string[]
+
+  constructor({ reason, message, details }: Static<typeof StatusSchema>) {
+    const problems = (details.causes ?? []).map(cause => [cause.field, cause.message].filter(Boolean).join(': '))
+    super(problems.length > 1 ? `${problems.length} problems` : message)
+    this.reason = reason
+    this.problems = problems.length > 1 ? problems : []
+  }
+}
+
+export class ObjectClient {
+  readonly #api: ApiClient
+
+  constructor(api: ApiClient) {
+    this.#api = api
+  }
+
+  /** Every object, by namespace and name. */
+  async list(kind: Kind, { namespace, labels }: Where): Promise<ReadObject[]> {
+    if (!kind.namespaced) return (await this.#api.listPlans()).map(toObject)
+    const items: ReadObject[] = []
+    for (let number = 1; ; number++) {
+      const query = new URLSearchParams({ page: String(number), limit: String(pageSize) })
+      if (labels !== undefined) query.set('labelSelector', labels)
+      const { body } = this.#accept(await this.#api.call('GET', `${pathOf(kind, namespace)}?${query}`))
+      if (!page.Check(body)) throw notUnderstood()
+      items.push(...body.items)
+      if (body.items.length === 0 || items.length >= body.totalItems) return items
+    }
+  }
+
+  /** @throws Refusal `NotFound`, ApiFailure `PLAN_UNKNOWN`. */
+  async get(kind: Kind, namespace: string, name: string): Promise<ReadObject> {
+    if (!kind.namespaced) return toObject(await this.#api.findPlan(name))
+    const { body } = this.#accept(await this.#api.call('GET', pathOf(kind, namespace, name)))
+    if (object.Check(body)) return body
+    throw notUnderstood()
+  }
+
+  /** The last syncs of a Repository, the newest first. */
+  async runs(kind: Kind, namespace: string, name: string): Promise<readonly Record<string, unknown>[]> {
+    const { body } = this.#accept(await this.#api.call('GET', `${pathOf(kind, namespace, name)}/runs`))
+    if (runs.Check(body)) return body.items
+    throw notUnderstood()
+  }
+
+  /** Creates or edits. @throws Refusal, ApiFailure. */
+  async apply(kind: Kind, namespace: string, name: string, document: object): Promise<ApplyOutcome> {
+    if (!kind.namespaced) return this.#applyPlan(name, document)
+    const answer = await this.#api.call('PUT', pathOf(kind, namespace, name), JSON.stringify(document))
+    const outcome = this.#accept(answer).headers['apply-outcome']
+    if (outcome === 'created' || outcome === 'configured' || outcome === 'unchanged') return outcome
+    throw notUnderstood()
+  }
+
+  /** @throws Refusal `NotFound` or `Conflict`, ApiFailure `PLAN_UNKNOWN`. */
+  async delete(kind: Kind, namespace: string, name: string): Promise<void> {
+    if (kind.namespaced) this.#accept(await this.#api.call('DELETE', pathOf(kind, namespace, name)))
+    else await this.#api.withdrawPlan(name)
+  }
+
+  async #applyPlan(name: string, document: object): Promise<ApplyOutcome> {
+    const known = await this.#knowsPlan(name)
+    const { accepted } = await this.#api.submitPlan(JSON.stringify(document))
+    if (!accepted) return 'unchanged'
+    return known ? 'configured' : 'created'
+  }
+
+  async #knowsPlan(name: string): Promise<boolean> {
+    try {
+      return (await this.#api.findPlan(name)).phase !== 'Withdrawn'
+    } catch (error) {
+      if (error instanceof ApiFailure && error.code === 'PLAN_UNKNOWN') return false
+      throw error
+    }
+  }
+
+  #accept(answer: Answer): Answer {
+    if (answer.statusCode < 300) return answer
+    throw failure.Check(answer.body) ? new Refusal(answer.body) : notUnderstood()
+  }
+}
+
+const runs = Compile(Type.Object({ items: Type.Array(Type.Record(Type.String(), Type.Unknown())) }))
+
+/** Whether an error says that there is no such object. */
+export function isNotFound(error: unknown): boolean {
+  if (error instanceof Refusal) return error.reason === 'NotFound'
+  return error instanceof ApiFailure && error.code === 'PLAN_UNKNOWN'
+}
+
+function pathOf({ plural }: Kind, namespace: string, name?: string): string {
+  const path = `${basePath}/${encodeURIComponent(namespace)}/${plural}`
+  return name === undefined ? path : `${path}/${encodeURIComponent(name)}`
+}
+
+/** A plan's status in the form of the other kinds. */
+function toObject({ plan, ...status }: PlanStatus): ReadObject {
+  return { apiVersion: 'image.mecm/v1', kind: 'DistributionPlan', metadata: { name: plan }, status }
+}
+
+function notUnderstood(): CliError {
+  return new CliError('what answers is no edge-image-agent of this version')
+}
