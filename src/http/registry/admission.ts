@@ -1,6 +1,6 @@
 /** Lets a request in or answers why not: which methods a path has, and what {@link Authorize} says. Used by app.ts. */
 import type { FastifyRequest } from 'fastify'
-import type { AccessDecision, Authorize, RegistryAccess, RegistryAction } from './authorize.ts'
+import type { AccessDecision, Authorize, RegistryAccess, RegistryAction, RequestFacts } from './authorize.ts'
 import { type FaultCode, RegistryFault } from './fault.ts'
 import type { RegistryPath } from './path.ts'
 
@@ -42,9 +42,22 @@ export async function decide(
   access: RegistryAccess,
   authorize: Authorize,
 ): Promise<AccessDecision> {
+  return await authorize(factsOf(request), access)
+}
+
+/** What a decision is made from. */
+export function factsOf(request: FastifyRequest): RequestFacts {
   const { authorization } = request.headers
-  const origin = `${request.protocol}://${request.host}`
-  return await authorize({ authorization, remoteAddress: request.ip, origin }, access)
+  return { authorization, remoteAddress: request.ip, origin: originOf(request) }
+}
+
+/**
+ * A proxy that ends TLS in front of this port says so; the way back, from https to http, nobody may tell, since credentials are sent to
+ * what is built on this. A name that is none can't be put into a challenge.
+ */
+function originOf({ protocol, host, headers }: FastifyRequest): string {
+  const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : protocol
+  return `${scheme}://${/^[A-Za-z0-9._:[\]-]{1,300}$/.test(host) ? host : 'localhost'}`
 }
 
 /** Answers who the caller is, where that is known. @throws RegistryFault 401, 403 or 429. */
@@ -55,11 +68,16 @@ export async function admit(
 ): Promise<string | undefined> {
   const decision = await decide(request, access, authorize)
   if (decision.outcome === 'allow') return decision.caller
+  throw refuse(decision, { ...access })
+}
+
+/** The fault for a decision that lets nobody in. */
+export function refuse(
+  decision: Exclude<AccessDecision, { outcome: 'allow' }>,
+  detail: Readonly<Record<string, unknown>>,
+): RegistryFault {
   const [status, code] = refusals[decision.outcome]
-  throw new RegistryFault(status, code, decision.message, {
-    detail: { ...access },
-    headers: refusalHeaders(decision),
-  })
+  return new RegistryFault(status, code, decision.message, { detail, headers: refusalHeaders(decision) })
 }
 
 const refusals: Record<'challenge' | 'deny' | 'limit', readonly [number, FaultCode]> = {

@@ -22,6 +22,7 @@ import { answerManifest } from './manifests.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { putManifest } from './put-manifest.ts'
 import { answerReferrers } from './referrers.ts'
+import { addTokenRoute, type IssuePass } from './token-route.ts'
 import type { Traffic } from './traffic.ts'
 import { appendUpload, beginUpload, cancelUpload, finishUpload, tellUpload } from './uploads.ts'
 import type { WriteSide } from './write-side.ts'
@@ -32,6 +33,8 @@ export interface RegistryAppOptions {
   readonly logger: Logger
   /** Asked before every request; without it anyone pulls and nobody writes. */
   readonly authorize?: Authorize
+  /** The token service of the Bearer flow; without it there is none. */
+  readonly issuePass?: IssuePass
   /** Pushes and deletes; without it they are answered with 405. */
   readonly write?: WriteSide
   readonly serverFactory?: FastifyServerFactory
@@ -67,6 +70,7 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
     )
   })
   addRoutes(app, options)
+  if (options.issuePass) addTokenRoute(app, options.issuePass)
   app.setNotFoundHandler(async () => {
     throw new RegistryFault(404, 'NAME_UNKNOWN', 'the distribution API is below /v2/')
   })

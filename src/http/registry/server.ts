@@ -2,9 +2,11 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { closeServer, listenOn, readTls, serverFactory, type TlsFiles } from '../listener.ts'
+import { TlsReload } from '../tls-reload.ts'
 import { buildRegistryApp } from './app.ts'
 import type { Authorize } from './authorize.ts'
 import type { RegistryContent } from './content.ts'
+import type { IssuePass } from './token-route.ts'
 import { Traffic } from './traffic.ts'
 import type { WriteSide } from './write-side.ts'
 
@@ -12,10 +14,11 @@ export interface RegistryServerOptions {
   readonly store: RegistryContent
   /** `host:port`. */
   readonly listen: string
-  /** For https; http without. */
+  /** For https; http without. Followed for changes. */
   readonly tls?: TlsFiles
   /** See RegistryAppOptions. */
   readonly authorize?: Authorize
+  readonly issuePass?: IssuePass
   readonly write?: WriteSide
   /** How long answers in flight may take when the server stops, in milliseconds; readers go on with a Range later. */
   readonly graceMs?: number
@@ -32,6 +35,7 @@ export class RegistryServer {
   readonly traffic = new Traffic()
   readonly #options: RegistryServerOptions
   #app: FastifyInstance | undefined
+  #reload: TlsReload | undefined
   #address = ''
 
   constructor(options: RegistryServerOptions) {
@@ -45,8 +49,9 @@ export class RegistryServer {
 
   /** Listens. @throws ListenError naming address and key. */
   async start(): Promise<void> {
-    const { store, listen, tls, authorize, write, logger } = this.#options
-    const files = tls && (await readTls(tls, { listen, key: listenKey }))
+    const { store, listen, tls, authorize, issuePass, write, logger } = this.#options
+    const where = { listen, key: listenKey }
+    const files = tls && (await readTls(tls, where))
     const factory = serverFactory({ maxConnections, ...(write ? { requestTimeoutMs: 0 } : {}) }, files)
     const app = buildRegistryApp({
       store,
@@ -54,16 +59,22 @@ export class RegistryServer {
       logger,
       serverFactory: factory,
       ...(authorize ? { authorize } : {}),
+      ...(issuePass ? { issuePass } : {}),
       ...(write ? { write } : {}),
     })
     this.#address = await listenOn(app, listen, listenKey)
     this.#app = app
+    if (tls) {
+      this.#reload = new TlsReload({ files: tls, where, logger })
+      await this.#reload.start(app.server)
+    }
     logger.info({ address: this.#address, tls: tls !== undefined }, 'the embedded registry listens')
   }
 
   /** Takes no more requests, lets those in flight finish for a moment. */
   async stop(): Promise<void> {
     const app = this.#app
+    this.#reload?.stop()
     this.#app = undefined
     this.#address = ''
     if (app) await closeServer(app, this.#options.graceMs ?? defaultGraceMs)
