@@ -1,83 +1,45 @@
 /** The images that are kept in sync (Repository): their schedule, their runs, their versions. Used by http/, cli/ and lifecycle. */
+import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
-import type { RepositoryInput, SourceRef } from './documents.ts'
-import type { ManagedObject } from './kinds.ts'
-import type { Applied, ListQuery, Page } from './objects.ts'
+import type { Logger } from 'pino'
+import type { State } from '../state/database.ts'
+import { inTransaction } from '../state/managed-objects.ts'
+import { type RepositoryRow, RepositoryRows, type SyncTrigger } from '../state/repositories.ts'
+import { listAnnotationProblems, type RepositoryInput } from './documents.ts'
+import { annotationNames } from './kinds.ts'
+import { alreadyExists, conflict, invalid, ManagementError, notFound } from './management-error.ts'
+import {
+  type Applied,
+  type AuditLog,
+  audited,
+  changed,
+  type ListQuery,
+  type Page,
+  readTexts,
+  sameTexts,
+  searchText,
+  type Texts,
+  toRowQuery,
+} from './objects.ts'
+import { listCreationProblems, listTargetProblems } from './repository-checks.ts'
+import {
+  type Repository,
+  type RepositorySpec,
+  readRun,
+  readSpec,
+  repositoryName,
+  type SyncRun,
+  toRepository,
+} from './repository-object.ts'
+import { rollBack, tagToMove } from './roll-back.ts'
+import type { Sources } from './sources.ts'
+import type { SyncParts } from './sync.ts'
+import { SyncQueue } from './sync-queue.ts'
+import { Ticker } from './ticker.ts'
+import { compareVersionsOf, findVersion, type ImageVersion, listVersions, type VersionDifference } from './versions.ts'
 
-export interface RepositorySpec {
-  readonly repository: string
-  readonly tag?: string
-  readonly tagPattern?: string
-  readonly registryRef: SourceRef
-  readonly fallbackRefs?: readonly SourceRef[]
-  readonly syncInterval: string
-  readonly syncTimeout: string
-  readonly retryCount: number
-}
-
-export interface RepositoryStatus {
-  readonly domain: string
-  readonly syncStatus: '' | 'Syncing' | 'Success' | 'Failed'
-  /** `42%`; empty before the first run. */
-  readonly syncProgress: string
-  /** ISO 8601; absent before the first success. */
-  readonly lastSynced?: string
-  readonly manifest?: ManifestSummary
-  /** Why the last run failed. */
-  readonly error?: { readonly code: string; readonly message: string; readonly hint: string }
-  /** With a pattern: the tags that are kept. */
-  readonly tags?: readonly string[]
-  /** Tags that were rolled back, and stay so until somebody starts a sync. */
-  readonly rolledBack?: Readonly<Record<string, string>>
-}
-
-export interface ManifestSummary {
-  readonly architecture: string
-  readonly os: string
-  /** For people: `142MB`. */
-  readonly size: string
-  /** ISO 8601; empty where the image does not say. */
-  readonly created: string
-  readonly layers: readonly { readonly digest: string; readonly size: number }[]
-}
-
-export type Repository = ManagedObject<'Repository', RepositorySpec, RepositoryStatus>
-
-export interface SyncRun {
-  readonly trigger: 'created' | 'schedule' | 'request' | 'annotation'
-  readonly by: string
-  readonly startedAt: string
-  readonly endedAt: string
-  readonly outcome: 'Success' | 'Failed'
-  /** The source that served it, `namespace/name`. */
-  readonly source?: string
-  readonly attempts: number
-  readonly bytesMoved: number
-  readonly durationMs: number
-  readonly error?: { readonly code: string; readonly message: string; readonly hint: string }
-}
-
-export interface ImageVersion {
-  readonly tag: string
-  readonly digest: string
-  /** Bytes of the image, all of its platforms here. */
-  readonly size: number
-  /** When the tag came to point there, ISO 8601. */
-  readonly updatedAt?: string
-}
-
-export interface VersionDifference {
-  readonly onlyInA: readonly LayerOf[]
-  readonly onlyInB: readonly LayerOf[]
-  readonly shared: readonly LayerOf[]
-  /** Bytes of each list. */
-  readonly bytes: { readonly onlyInA: number; readonly onlyInB: number; readonly shared: number }
-}
-
-export interface LayerOf {
-  readonly digest: string
-  readonly size: number
-}
+export type { ManifestSummary, Repository, RepositorySpec, RepositoryStatus, SyncRun } from './repository-object.ts'
+export type { ImageVersion, VersionDifference } from './versions.ts'
 
 /** Content that cleanup must leave alone, and for whom. Without a digest, whatever the tag points at. */
 export interface RepositoryHold {
@@ -89,89 +51,287 @@ export interface RepositoryHold {
 }
 
 export interface RepositoryEvents {
-  /** It was created, changed, or its sync went on. */
+  /** It was created or changed, or its sync went on. */
   changed: [Repository]
   deleted: [{ readonly namespace: string; readonly name: string }]
+}
+
+export interface RepositoriesOptions extends Omit<SyncParts, 'sources'> {
+  readonly state: Pick<State, 'db'>
+  readonly sources: Sources
+  readonly audit: AuditLog
+  readonly logger: Logger
+  /** Syncs at once. Default 4. */
+  readonly maxRuns?: number
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+  /** In [0, 1), for tests. */
+  readonly random?: () => number
 }
 
 /** All methods that act take `by`: who asked. All throw ManagementError. */
 export class Repositories {
   readonly events = new EventEmitter<RepositoryEvents>()
+  readonly #options: RepositoriesOptions
+  readonly #rows: RepositoryRows
+  readonly #queue: SyncQueue
+  readonly #ticker: Ticker
+  readonly #now: () => number
 
-  create(_input: RepositoryInput, _by: string): Repository {
-    throw notYet()
+  constructor(options: RepositoriesOptions) {
+    const { state, audit, logger, maxRuns = 4, now = Date.now, random = Math.random } = options
+    this.#options = options
+    this.#now = now
+    this.#rows = new RepositoryRows(state.db)
+    this.#queue = new SyncQueue({
+      ...{ rows: this.#rows, parts: options, audit, logger, maxRuns, now, random },
+      changed: uid => this.#tell(uid),
+      transaction: work => inTransaction(state.db, work),
+    })
+    this.#ticker = new Ticker({ name: 'sync', everySeconds: 1, work: async () => this.#queue.begin(), logger })
+  }
+
+  /** Takes up what an earlier process left, and begins to sync by schedule. */
+  start(): void {
+    this.#queue.start()
+    this.#ticker.start()
+  }
+
+  /** Ends every sync. What has arrived is kept, and they go on with the next start. */
+  async stop(): Promise<void> {
+    this.#ticker.stop()
+    await this.#queue.stop()
+  }
+
+  /** The first sync begins at once. */
+  create({ metadata, spec }: RepositoryInput, by: string): Repository {
+    const { namespace, name, annotations, labels } = metadata
+    const object = repositoryName(namespace, name)
+    const event = { who: by, action: 'repositories:create', object, detail: { repository: spec.repository } } as const
+    const created = this.#audited(event, () => {
+      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
+      const problems = listCreationProblems(spec, this.#options.sources)
+      if (problems.length > 0) throw invalid(object, problems)
+      const { domain } = this.#options.sources.get(spec.registryRef.namespace, spec.registryRef.name).spec
+      const taken = listTargetProblems(spec, domain, this.#rows.withPath(spec.repository))
+      if (taken.length > 0) throw conflict(object, taken.join('; '))
+      this.#rows.add(
+        {
+          ...{ namespace, name, uid: randomUUID(), createdAt: this.#now(), path: spec.repository, domain },
+          annotations: JSON.stringify(annotations),
+          labels: JSON.stringify(labels),
+          search: searchText(name, annotations, spec.repository),
+          spec: JSON.stringify(spec),
+          ...{ outcome: '', lastSynced: null, manifest: null, error: null },
+          ...{ dueAt: this.#now(), trigger: 'created', requestedBy: by },
+        },
+        [spec.registryRef, ...(spec.fallbackRefs ?? [])],
+      )
+      return this.get(namespace, name)
+    })
+    this.events.emit('changed', created)
+    this.#queue.beginSoon()
+    return created
   }
 
   /** Creates it, or changes its annotations and labels where its spec is the same. @throws `Conflict` where the spec differs. */
-  apply(_input: RepositoryInput, _by: string): Applied<Repository> {
-    throw notYet()
+  apply(input: RepositoryInput, by: string): Applied<Repository> {
+    const { namespace, name, annotations, labels } = input.metadata
+    const row = this.#rows.find(namespace, name)
+    if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
+    if (!isSameSpec(readSpec(row), input.spec)) {
+      const message = `the spec of Repository "${name}" can not be changed: delete it and create it again`
+      throw conflict(repositoryName(namespace, name), message)
+    }
+    const own = readTexts(row.annotations)
+    const after = { annotations: changed(own, annotations), labels }
+    if (sameTexts(own, after.annotations) && sameTexts(readTexts(row.labels), labels)) {
+      return { object: this.#read(row), outcome: 'unchanged' }
+    }
+    return { object: this.#describe(row, after, by), outcome: 'configured' }
   }
 
-  get(_namespace: string, _name: string): Repository {
-    throw notYet()
+  get(namespace: string, name: string): Repository {
+    return this.#read(this.#row(namespace, name))
   }
 
-  list(_query: ListQuery): Page<Repository> {
-    throw notYet()
+  list(query: ListQuery): Page<Repository> {
+    const { rows, total } = this.#rows.list(toRowQuery(query))
+    return { items: rows.map(row => this.#read(row)), totalItems: total }
   }
 
   /** Changes annotations; null removes one. A new value of `theriseunion.io/manual-sync` starts a sync. */
-  annotate(
-    _namespace: string,
-    _name: string,
-    _changes: Readonly<Record<string, string | null>>,
-    _by: string,
-  ): Repository {
-    throw notYet()
+  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: string): Repository {
+    const row = this.#row(namespace, name)
+    const problems = listAnnotationProblems(changes)
+    if (problems.length > 0) throw invalid(repositoryName(namespace, name), problems)
+    const annotations = changed(readTexts(row.annotations), changes)
+    return this.#describe(row, { annotations, labels: readTexts(row.labels) }, by)
   }
 
   /** Ends its syncs; what is in the local registry stays. */
-  delete(_namespace: string, _name: string, _by: string): void {
-    throw notYet()
+  delete(namespace: string, name: string, by: string): void {
+    const object = repositoryName(namespace, name)
+    this.#audited({ who: by, action: 'repositories:delete', object }, () => {
+      const row = this.#row(namespace, name)
+      this.#rows.remove(row.uid)
+      this.#queue.drop(row.uid)
+    })
+    this.events.emit('deleted', { namespace, name })
   }
 
-  /** Queues a sync and returns; one that is under way serves for it. */
-  sync(_namespace: string, _name: string, _by: string): { success: boolean; message: string } {
-    throw notYet()
+  /** Queues a sync and returns; one that is under way serves for it. Ends roll-backs. Audited with its outcome, when it has ended. */
+  sync(namespace: string, name: string, by: string): { success: boolean; message: string } {
+    const row = this.#row(namespace, name)
+    const message = this.#request(row, 'request', by)
+    return { success: true, message }
   }
 
   /** The last runs, the newest first. */
-  runs(_namespace: string, _name: string): readonly SyncRun[] {
-    throw notYet()
+  runs(namespace: string, name: string): readonly SyncRun[] {
+    return this.#rows.runs(this.#row(namespace, name).uid).map(readRun)
   }
 
   /** The tags of its path in the local registry, the newest version first. */
-  versions(_namespace: string, _name: string, _signal: AbortSignal): Promise<readonly ImageVersion[]> {
-    throw notYet()
+  async versions(namespace: string, name: string, signal: AbortSignal): Promise<readonly ImageVersion[]> {
+    const { path } = this.#row(namespace, name)
+    return await listVersions({ local: this.#options.local, repository: path, signal })
   }
 
   /** What differs between two versions: tags or digests. */
-  compare(_namespace: string, _name: string, _a: string, _b: string, _signal: AbortSignal): Promise<VersionDifference> {
-    throw notYet()
+  async compare(
+    namespace: string,
+    name: string,
+    a: string,
+    b: string,
+    signal: AbortSignal,
+  ): Promise<VersionDifference> {
+    const row = this.#row(namespace, name)
+    const options = { local: this.#options.local, repository: row.path, signal }
+    const [left, right] = [await findVersion(a, options), await findVersion(b, options)]
+    if (left === undefined) throw noVersion(row, a)
+    if (right === undefined) throw noVersion(row, b)
+    return await compareVersionsOf(left, right, options)
   }
 
   /** Points its tag (`tag` with a pattern) at an earlier version, a tag or a digest, until somebody starts a sync. */
-  rollBack(
-    _namespace: string,
-    _name: string,
-    _to: { readonly version: string; readonly tag?: string },
-    _by: string,
-    _signal: AbortSignal,
+  async rollBack(
+    namespace: string,
+    name: string,
+    to: { readonly version: string; readonly tag?: string },
+    by: string,
+    signal: AbortSignal,
   ): Promise<Repository> {
-    throw notYet()
+    const row = this.#row(namespace, name)
+    const tag = tagToMove(readSpec(row), to.tag)
+    if (tag === undefined) {
+      throw invalid(repositoryName(namespace, name), [
+        'tag: is required: expected one of the tags that it keeps in sync',
+      ])
+    }
+    const event = { who: by, action: 'repositories:change', object: repositoryName(namespace, name) } as const
+    const detail = { repository: row.path, tag }
+    try {
+      const digest = await this.#queue.alone(row, signal, bounded => this.#moveTag(row, tag, to.version, bounded))
+      this.#options.audit.record({ ...event, outcome: 'success', detail: { ...detail, digest } })
+    } catch (error) {
+      const reason = error instanceof ManagementError ? error.reason : 'the version could not be put in place'
+      this.#options.audit.record({ ...event, outcome: 'failure', detail: { ...detail, reason } })
+      throw error
+    }
+    this.#tell(row.uid)
+    return this.get(namespace, name)
   }
 
   /** What cleanup must leave alone. */
   holds(): readonly RepositoryHold[] {
-    throw notYet()
+    return this.#rows.holds().map(({ namespace, name, path, tag, digest }) => ({
+      ...{ holder: `${namespace}/${name}`, repository: path, tag, digest },
+    }))
   }
 
   /** Failed runs since the start: `image_sync_failures`. */
   get failures(): number {
-    throw notYet()
+    return this.#queue.failures
+  }
+
+  /** Begins what is due; resolves when nothing runs any more. The schedule does the first every second by itself. */
+  async tick(): Promise<void> {
+    this.#queue.begin()
+    await this.#queue.settle()
+  }
+
+  async #moveTag(row: RepositoryRow, tag: string, version: string, signal: AbortSignal): Promise<string> {
+    const digest = await rollBack({ spec: readSpec(row), tag, version }, this.#options, signal)
+    if (digest === undefined) throw noVersion(row, version)
+    this.#rows.setTag(row.uid, { tag, digest, rolledBack: true }, this.#now())
+    this.#rows.touch(row.uid)
+    return digest
+  }
+
+  #request(row: RepositoryRow, trigger: SyncTrigger, by: string): string {
+    const isRunning = this.#queue.activity(row.uid) !== undefined
+    const tags = this.#rows.tags(row.uid)
+    if (isRunning && !tags.some(tag => tag.rolledBack)) return 'a sync is under way already'
+    inTransaction(this.#options.state.db, () => {
+      this.#rows.endRollBacks(row.uid)
+      this.#rows.setDue(row.uid, { at: this.#now(), trigger, by })
+    })
+    this.#queue.beginSoon()
+    return isRunning ? 'a sync is under way; another one follows it' : 'the sync is queued'
+  }
+
+  #describe(
+    row: RepositoryRow,
+    { annotations, labels }: { annotations: Texts; labels: Texts },
+    by: string,
+  ): Repository {
+    const { namespace, name, uid, path } = row
+    const key = annotationNames.manualSync
+    const wantsSync = annotations[key] !== undefined && annotations[key] !== readTexts(row.annotations)[key]
+    const after = this.#audited(
+      { who: by, action: 'repositories:change', object: repositoryName(namespace, name) },
+      () => {
+        const search = searchText(name, annotations, path)
+        this.#rows.setMetadata({
+          uid,
+          annotations: JSON.stringify(annotations),
+          labels: JSON.stringify(labels),
+          search,
+        })
+        if (wantsSync) this.#request(row, 'annotation', by)
+        return this.get(namespace, name)
+      },
+    )
+    this.events.emit('changed', after)
+    return after
+  }
+
+  #tell(uid: string): void {
+    const row = this.events.listenerCount('changed') === 0 ? undefined : this.#rows.findByUid(uid)
+    if (row !== undefined) this.events.emit('changed', this.#read(row))
+  }
+
+  #read(row: RepositoryRow): Repository {
+    return toRepository(row, this.#rows.tags(row.uid), this.#queue.activity(row.uid))
+  }
+
+  #row(namespace: string, name: string): RepositoryRow {
+    const row = this.#rows.find(namespace, name)
+    if (row === undefined) throw notFound(repositoryName(namespace, name))
+    return row
+  }
+
+  #audited<T>(event: Parameters<typeof audited>[1], work: () => T): T {
+    return audited({ db: this.#options.state.db, audit: this.#options.audit }, event, work)
   }
 }
 
-function notYet(): Error {
-  return new Error('repositories are not built yet')
+function isSameSpec(a: RepositorySpec, b: RepositorySpec | RepositoryInput['spec']): boolean {
+  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort())
+}
+
+function noVersion({ namespace, name, path }: RepositoryRow, version: string): ManagementError {
+  const message = `${path} has no version "${version.slice(0, 200)}" in the local registry`
+  return new ManagementError('NotFound', message, repositoryName(namespace, name))
 }

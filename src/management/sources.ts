@@ -244,6 +244,12 @@ export class Sources {
     return { names: found.slice(0, limit), more: found.length > limit }
   }
 
+  /** What is wrong with a path at a source, as its provider sees it. */
+  pathProblem({ namespace, name }: SourceRef, path: string): string | undefined {
+    const row = this.#row(namespace, name)
+    return this.#options.providers.find(row.provider)?.checkPath(path)
+  }
+
   /** The source of a Repository, for a sync. @throws ManagementError `NotFound`; ImageError where its secret can't be read. */
   open({ namespace, name }: SourceRef): SourceAccess {
     return this.#directory.of(this.#row(namespace, name))

@@ -330,6 +330,7 @@ const management = `
     labels TEXT NOT NULL,
     search TEXT NOT NULL,
     path TEXT NOT NULL,              -- in the local registry
+    domain TEXT NOT NULL,            -- of its source, which stays as long as this does
     spec TEXT NOT NULL,              -- JSON
     outcome TEXT NOT NULL,           -- of the last run that ended: '', 'Success' or 'Failed'; that a run goes on is known to the process alone
     last_synced INTEGER,
@@ -369,8 +370,20 @@ const management = `
   CREATE INDEX repository_runs_by_uid ON repository_runs (uid);
 `
 
+const folder = `
+  -- Objects that a document in the folder of the configuration has created: only these go when their document goes.
+  CREATE TABLE folder_documents (
+    kind TEXT NOT NULL,
+    namespace TEXT NOT NULL,         -- '' for a plan
+    name TEXT NOT NULL,
+    uid TEXT NOT NULL,               -- of the object that was created; '' for a plan
+    file TEXT NOT NULL,              -- its name in the folder
+    PRIMARY KEY (kind, namespace, name)
+  ) STRICT;
+`
+
 const migrations: readonly (readonly string[])[] = [
-  [content, lifecycle, ingests, uploads, knowledge, plans, access, management],
+  [content, lifecycle, ingests, uploads, knowledge, plans, access, management, folder],
 ]
 
 /** The version that this agent writes. */

@@ -7,6 +7,8 @@ export type SyncTrigger = 'created' | 'schedule' | 'request' | 'annotation'
 export interface RepositoryRow extends ObjectRow {
   /** In the local registry. */
   readonly path: string
+  /** Of its source. */
+  readonly domain: string
   /** JSON. */
   readonly spec: string
   /** Of the last run that ended. */
@@ -80,9 +82,9 @@ export class RepositoryRows {
   }
 
   add(row: Omit<RepositoryRow, 'version'>, sources: readonly { namespace: string; name: string }[]): void {
-    const { namespace, name, uid, createdAt, annotations, labels, search, path, spec } = row
+    const { namespace, name, uid, createdAt, annotations, labels, search } = row
     const meta = [namespace, name, uid, nextVersion(this.#db), createdAt, annotations, labels, search] as const
-    this.#sql.add.run(...meta, path, spec, row.dueAt, row.trigger, row.requestedBy)
+    this.#sql.add.run(...meta, row.path, row.domain, row.spec, row.dueAt, row.trigger, row.requestedBy)
     for (const [position, source] of sources.entries()) {
       this.#sql.addSource.run(uid, position, source.namespace, source.name)
     }
@@ -128,6 +130,11 @@ export class RepositoryRows {
     this.#sql.setTag.run(uid, tag, digest, rolledBack ? 1 : 0, now)
   }
 
+  /** Forgets the tags that are no longer kept: those not in `tags`, but for rolled back ones. */
+  keepTags(uid: string, tags: readonly string[]): void {
+    this.#sql.keepTags.run(uid, JSON.stringify(tags))
+  }
+
   /** Lets rolled back tags follow the source again. */
   endRollBacks(uid: string): void {
     this.#sql.endRollBacks.run(uid)
@@ -155,7 +162,7 @@ function toTag(row: TagColumns): RepositoryTagRow {
   return { ...row, rolledBack: row.rolledBack === 1 }
 }
 
-const columns = `${objectColumns}, path, spec, outcome, last_synced AS lastSynced, manifest, error, due_at AS dueAt, trigger,
+const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, due_at AS dueAt, trigger,
   requested_by AS requestedBy`
 
 function prepare(db: Database.Database) {
@@ -181,6 +188,9 @@ function prepare(db: Database.Database) {
        ON CONFLICT (uid, tag) DO UPDATE SET digest = excluded.digest, rolled_back = excluded.rolled_back,
          changed_at = CASE WHEN digest = excluded.digest THEN changed_at ELSE excluded.changed_at END`,
     ),
+    keepTags: db.prepare<[string, string]>(
+      `DELETE FROM repository_tags WHERE uid = ? AND rolled_back = 0 AND tag NOT IN (SELECT value FROM json_each(?))`,
+    ),
     endRollBacks: db.prepare<[string]>('UPDATE repository_tags SET rolled_back = 0 WHERE uid = ?'),
     holds: db.prepare<[], RepositoryHoldRow>(
       `SELECT r.namespace, r.name, r.path, t.tag, t.digest FROM repositories r JOIN repository_tags t ON t.uid = r.uid
@@ -198,11 +208,11 @@ function prepareObjects(db: Database.Database) {
     findByUid: db.prepare<[string], RepositoryRow>(`SELECT ${columns} FROM repositories WHERE uid = ?`),
     withPath: db.prepare<[string], RepositoryRow>(`SELECT ${columns} FROM repositories WHERE path = ?`),
     add: db.prepare<
-      [string, string, string, number, number, string, string, string, string, string, number, string, string]
+      [string, string, string, number, number, string, string, string, string, string, string, number, string, string]
     >(
-      `INSERT INTO repositories (namespace, name, uid, version, created_at, annotations, labels, search, path, spec, outcome,
+      `INSERT INTO repositories (namespace, name, uid, version, created_at, annotations, labels, search, path, domain, spec, outcome,
          due_at, trigger, requested_by)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
     ),
     addSource: db.prepare<[string, number, string, string]>(
       'INSERT INTO repository_sources (uid, position, namespace, name) VALUES (?, ?, ?, ?)',

@@ -1,0 +1,153 @@
+/** A Repository as it is kept and read back: its shapes, and how a row becomes one. Used by the files that keep images in sync. */
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { formatTarget } from '../oci/reference.ts'
+import type { RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
+import type { SourceRef } from './documents.ts'
+import { apiVersion, type ManagedObject } from './kinds.ts'
+import type { ObjectName } from './management-error.ts'
+import { readTexts, toMetadata } from './objects.ts'
+
+const SourceRefShape = Type.Object({ name: Type.String(), namespace: Type.String() })
+
+const SpecShape = Type.Object({
+  repository: Type.String(),
+  tag: Type.Optional(Type.String()),
+  tagPattern: Type.Optional(Type.String()),
+  registryRef: SourceRefShape,
+  fallbackRefs: Type.Optional(Type.Array(SourceRefShape)),
+  syncInterval: Type.String(),
+  syncTimeout: Type.String(),
+  retryCount: Type.Integer(),
+})
+
+const ManifestSummaryShape = Type.Object({
+  architecture: Type.String(),
+  os: Type.String(),
+  /** For people: `142MB`. */
+  size: Type.String(),
+  /** ISO 8601; empty where the image does not say. */
+  created: Type.String(),
+  layers: Type.Array(Type.Object({ digest: Type.String(), size: Type.Integer() })),
+})
+
+const FailureShape = Type.Object({ code: Type.String(), message: Type.String(), hint: Type.String() })
+
+export const SyncRunShape = Type.Object({
+  trigger: Type.Enum(['created', 'schedule', 'request', 'annotation']),
+  by: Type.String(),
+  /** ISO 8601. */
+  startedAt: Type.String(),
+  endedAt: Type.String(),
+  durationMs: Type.Integer(),
+  outcome: Type.Enum(['Success', 'Failed']),
+  /** The source that served it, `namespace/name`. */
+  source: Type.Optional(Type.String()),
+  attempts: Type.Integer(),
+  /** What came over the wire. */
+  bytesMoved: Type.Integer(),
+  /** Of what the tag points at since; with a pattern, of the newest version. */
+  digest: Type.Optional(Type.String()),
+  /** What an operator should know. */
+  notes: Type.Array(Type.String()),
+  error: Type.Optional(FailureShape),
+})
+
+export interface RepositorySpec {
+  readonly repository: string
+  readonly tag?: string | undefined
+  readonly tagPattern?: string | undefined
+  readonly registryRef: SourceRef
+  readonly fallbackRefs?: readonly SourceRef[] | undefined
+  readonly syncInterval: string
+  readonly syncTimeout: string
+  readonly retryCount: number
+}
+export type ManifestSummary = Readonly<Static<typeof ManifestSummaryShape>>
+export type SyncFailure = Readonly<Static<typeof FailureShape>>
+export type SyncRun = Readonly<Static<typeof SyncRunShape>>
+
+export interface RepositoryStatus {
+  readonly domain: string
+  readonly syncStatus: '' | 'Syncing' | 'Success' | 'Failed'
+  /** `42%`; empty before the first run. */
+  readonly syncProgress: string
+  /** ISO 8601; absent before the first success. */
+  readonly lastSynced?: string
+  readonly manifest?: ManifestSummary
+  /** Why the last run failed. */
+  readonly error?: SyncFailure
+  /** With a pattern: the tags that are kept. */
+  readonly tags?: readonly string[]
+  /** Tags that were rolled back and stay so until somebody starts a sync, with their digests. */
+  readonly rolledBack?: Readonly<Record<string, string>>
+}
+
+export type Repository = ManagedObject<'Repository', RepositorySpec, RepositoryStatus>
+
+const spec = Compile(SpecShape)
+const manifest = Compile(ManifestSummaryShape)
+const failure = Compile(FailureShape)
+const run = Compile(SyncRunShape)
+
+export function repositoryName(namespace: string, name: string): ObjectName & { readonly namespace: string } {
+  return { kind: 'Repository', namespace, name }
+}
+
+export function readSpec(row: Pick<RepositoryRow, 'spec'>): RepositorySpec {
+  return spec.Parse(JSON.parse(row.spec))
+}
+
+export function readRun(document: string): SyncRun {
+  return run.Parse(JSON.parse(document))
+}
+
+/** What a run that goes on adds to the row: nothing of it is on disk, so that no crash leaves it there. */
+export interface Activity {
+  /** 0 to 1. */
+  readonly progress: number
+}
+
+export function toRepository(
+  row: RepositoryRow,
+  tags: readonly RepositoryTagRow[],
+  activity: Activity | undefined,
+): Repository {
+  const { spec: _, ...rest } = row
+  return {
+    apiVersion,
+    kind: 'Repository',
+    metadata: toMetadata(rest, readTexts(row.annotations)),
+    spec: readSpec(row),
+    status: toStatus(row, tags, activity),
+  }
+}
+
+function toStatus(
+  row: RepositoryRow,
+  tags: readonly RepositoryTagRow[],
+  activity: Activity | undefined,
+): RepositoryStatus {
+  const back = tags.filter(tag => tag.rolledBack)
+  const isPattern = readSpec(row).tagPattern !== undefined
+  return {
+    domain: row.domain,
+    syncStatus: activity === undefined ? row.outcome : 'Syncing',
+    syncProgress: progressOf(row, activity),
+    ...(row.lastSynced === null ? {} : { lastSynced: new Date(row.lastSynced).toISOString() }),
+    ...(row.manifest === null ? {} : { manifest: manifest.Parse(JSON.parse(row.manifest)) }),
+    ...(row.error === null || activity ? {} : { error: failure.Parse(JSON.parse(row.error)) }),
+    ...(isPattern ? { tags: tags.map(({ tag }) => tag) } : {}),
+    ...(back.length === 0 ? {} : { rolledBack: Object.fromEntries(back.map(({ tag, digest }) => [tag, digest])) }),
+  }
+}
+
+function progressOf({ outcome }: RepositoryRow, activity: Activity | undefined): string {
+  if (activity !== undefined) return `${Math.min(99, Math.floor(activity.progress * 100))}%`
+  return outcome === 'Success' ? '100%' : outcome === 'Failed' ? '0%' : ''
+}
+
+/** `library/nginx:1.27`, or the path with its pattern. */
+export function describeWanted({ repository, tag, tagPattern = '' }: RepositorySpec): string {
+  return tag === undefined ? `${repository} (${tagPattern})` : formatTarget({ repository, tag })
+}

@@ -1,0 +1,257 @@
+/**
+ * Which Repositories are synced now: what is due, the longest overdue first, so many at once. What is due is a row; that it runs is known
+ * to this process alone, so a crash leaves nothing behind but the row, which is due still. Used by repositories.ts.
+ */
+import type { Logger } from 'pino'
+import { type ImageError, toImageError } from '../oci/errors.ts'
+import type { RepositoryRow, RepositoryRows } from '../state/repositories.ts'
+import { parseGoDuration } from './go-duration.ts'
+import { conflict } from './management-error.ts'
+import type { AuditLog } from './objects.ts'
+import type { Activity, SyncRun } from './repository-object.ts'
+import { describeWanted, readSpec, repositoryName } from './repository-object.ts'
+import { runSync, type SyncParts, type SyncResult } from './sync.ts'
+
+export interface SyncQueueOptions {
+  readonly rows: RepositoryRows
+  readonly parts: SyncParts
+  readonly audit: AuditLog
+  readonly logger: Logger
+  /** Syncs at once. */
+  readonly maxRuns: number
+  readonly now: () => number
+  /** In [0, 1). */
+  readonly random: () => number
+  /** A run began, went on by a hundredth, or ended. */
+  readonly changed: (uid: string) => void
+  /** Runs one transaction. */
+  readonly transaction: <T>(work: () => T) => T
+}
+
+/** A run that goes on; or something else that must have the Repository to itself. */
+interface Active extends Activity {
+  progress: number
+  readonly controller: AbortController
+  readonly ended: Promise<void>
+}
+
+/** Runs that are remembered of each Repository. */
+const runsKept = 20
+/** No interval is shortened by more than this, in milliseconds. */
+const maxJitterMs = 300_000
+
+export class SyncQueue {
+  readonly #options: SyncQueueOptions
+  /** By uid. */
+  readonly #active = new Map<string, Active>()
+  #failures = 0
+  #open = false
+  #looking: NodeJS.Immediate | undefined
+
+  constructor(options: SyncQueueOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#open = true
+    this.begin()
+  }
+
+  /** Ends every run. They are due still, and begin anew with the next start. */
+  async stop(): Promise<void> {
+    this.#open = false
+    clearImmediate(this.#looking)
+    for (const { controller } of this.#active.values()) controller.abort(new Error('the syncs are stopped'))
+    await this.settle()
+  }
+
+  /** Failed runs since the start. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  activity(uid: string): Activity | undefined {
+    return this.#active.get(uid)
+  }
+
+  /** Begins what is due, as much as may run at once. Called every second, and whenever something has become due. */
+  begin(): void {
+    if (!this.#open) return
+    const { rows, maxRuns, now } = this.#options
+    if (this.#active.size >= maxRuns) return
+    for (const row of rows.due(now(), maxRuns + this.#active.size)) {
+      if (this.#active.size >= maxRuns) return
+      if (!this.#active.has(row.uid)) this.#begin(row)
+    }
+  }
+
+  /** The same, once whoever asks has returned. */
+  beginSoon(): void {
+    if (!this.#open) return
+    this.#looking ??= setImmediate(() => {
+      this.#looking = undefined
+      this.begin()
+    })
+  }
+
+  /** Ends the run of a Repository that is no longer wanted. */
+  drop(uid: string): void {
+    this.#active.get(uid)?.controller.abort(new Error('the Repository was deleted'))
+  }
+
+  /** Does something with a Repository while no sync of it runs. @throws ManagementError `Conflict` while one does. */
+  async alone<T>(row: RepositoryRow, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#active.has(row.uid)) {
+      const { namespace, name } = row
+      throw conflict(repositoryName(namespace, name), `Repository "${name}" is being synced: try again in a moment`)
+    }
+    const controller = new AbortController()
+    const done = Promise.withResolvers<void>()
+    this.#active.set(row.uid, { progress: 0, controller, ended: done.promise })
+    try {
+      return await work(AbortSignal.any([signal, controller.signal]))
+    } finally {
+      this.#active.delete(row.uid)
+      done.resolve()
+      this.beginSoon()
+    }
+  }
+
+  /** Resolves when nothing runs. */
+  async settle(): Promise<void> {
+    while (this.#active.size > 0) await Promise.allSettled([...this.#active.values()].map(({ ended }) => ended))
+  }
+
+  #begin(row: RepositoryRow): void {
+    const controller = new AbortController()
+    const done = Promise.withResolvers<void>()
+    const active: Active = { progress: 0, controller, ended: done.promise }
+    this.#active.set(row.uid, active)
+    this.#run(row, active)
+      .catch((error: unknown) => {
+        if (controller.signal.aborted) return
+        this.#options.logger.error({ err: error, name: row.name }, 'the end of a sync could not be written down')
+      })
+      .finally(() => {
+        this.#active.delete(row.uid)
+        done.resolve()
+        this.#options.changed(row.uid)
+        this.beginSoon()
+      })
+  }
+
+  async #run(row: RepositoryRow, active: Active): Promise<void> {
+    const { rows, changed, now, parts } = this.#options
+    const startedAt = now()
+    const began = performance.now()
+    rows.touch(row.uid)
+    changed(row.uid)
+    const result = await this.#sync(row, active, parts)
+    active.controller.signal.throwIfAborted()
+    this.#end(row, result, { startedAt, durationMs: Math.round(performance.now() - began) })
+  }
+
+  async #sync(row: RepositoryRow, active: Active, parts: SyncParts): Promise<SyncResult> {
+    const { rows, changed, now } = this.#options
+    const spec = readSpec(row)
+    const tags = rows.tags(row.uid)
+    try {
+      const job = {
+        spec,
+        rolledBack: new Set(tags.filter(tag => tag.rolledBack).map(({ tag }) => tag)),
+        signal: active.controller.signal,
+        progress: (part: number) => {
+          const grown = Math.floor(part * 100) > Math.floor(active.progress * 100)
+          active.progress = part
+          if (grown) changed(row.uid)
+        },
+        placed: (tag: string, digest: string) => rows.setTag(row.uid, { tag, digest, rolledBack: false }, now()),
+      }
+      return await runSync(job, parts)
+    } catch (error) {
+      active.controller.signal.throwIfAborted()
+      // Nothing that was foreseen: a disk that is full for the state, a fault of ours.
+      return { error: toImageError(error), attempts: 1, bytesMoved: 0, tags: [], notes: [] }
+    }
+  }
+
+  #end(row: RepositoryRow, result: SyncResult, times: { startedAt: number; durationMs: number }): void {
+    const { rows, transaction, now } = this.#options
+    const { uid } = row
+    const run = toRun(row, result, { ...times, endedAt: now() })
+    transaction(() => {
+      const { error, manifest, tags } = result
+      rows.endRun(
+        uid,
+        {
+          outcome: run.outcome,
+          lastSynced: error === undefined ? now() : null,
+          manifest: manifest === undefined ? null : JSON.stringify(manifest),
+          error: run.error === undefined ? null : JSON.stringify(run.error),
+          run: JSON.stringify(run),
+        },
+        runsKept,
+      )
+      if (error === undefined) rows.keepTags(uid, tags)
+      // Asked for anew meanwhile? Then it is due as it was asked.
+      const current = rows.findByUid(uid)
+      if (current?.dueAt === row.dueAt) rows.setDue(uid, { at: this.#nextRun(row), trigger: 'schedule', by: 'system' })
+      this.#audit(row, run)
+    })
+    this.#tell(row, result, run)
+  }
+
+  /** What somebody asked for is audited with its outcome; what the schedule does stands in the runs. */
+  #audit(row: RepositoryRow, run: SyncRun): void {
+    if (run.trigger === 'schedule') return
+    const { namespace, name, requestedBy } = row
+    this.#options.audit.record({
+      ...{ who: requestedBy, action: 'repositories:sync', object: repositoryName(namespace, name) },
+      outcome: run.outcome === 'Success' ? 'success' : 'failure',
+      detail: {
+        ...{ repository: row.path, bytes: run.bytesMoved, durationMs: run.durationMs },
+        ...(run.digest === undefined ? {} : { digest: run.digest }),
+        ...(run.error === undefined ? {} : { reason: run.error.code }),
+      },
+    })
+  }
+
+  #tell(row: RepositoryRow, { error }: SyncResult, run: SyncRun): void {
+    const { namespace, name } = row
+    const { trigger, attempts, bytesMoved, durationMs } = run
+    const facts = { namespace, name, image: describeWanted(readSpec(row)), trigger, attempts, bytesMoved, durationMs }
+    if (error === undefined) {
+      this.#options.logger.info(facts, 'synced')
+      return
+    }
+    this.#failures += 1
+    this.#options.logger.warn({ ...facts, code: error.code, reason: error.message, hint: error.hint }, 'sync failed')
+  }
+
+  /** An interval after this run has ended, up to a tenth earlier, so that those made together drift apart. */
+  #nextRun(row: RepositoryRow): number {
+    const interval = parseGoDuration(readSpec(row).syncInterval) ?? 3_600_000
+    return Math.round(this.#options.now() + interval - Math.min(interval / 10, maxJitterMs) * this.#options.random())
+  }
+}
+
+function toRun(
+  row: RepositoryRow,
+  { error, source, attempts, bytesMoved, root, notes }: SyncResult,
+  { startedAt, endedAt, durationMs }: { startedAt: number; endedAt: number; durationMs: number },
+): SyncRun {
+  return {
+    ...{ trigger: row.trigger, by: row.requestedBy, durationMs, attempts, bytesMoved, notes: [...notes] },
+    startedAt: new Date(startedAt).toISOString(),
+    endedAt: new Date(endedAt).toISOString(),
+    outcome: error === undefined ? 'Success' : 'Failed',
+    ...(source === undefined ? {} : { source: `${source.namespace}/${source.name}` }),
+    ...(root === undefined ? {} : { digest: root.digest }),
+    ...(error === undefined ? {} : { error: describe(error) }),
+  }
+}
+
+function describe({ code, message, doing, hint }: ImageError) {
+  const what = doing === undefined ? message : `${doing}: ${message}`
+  return { code, message: what.slice(0, 1024), hint }
+}
