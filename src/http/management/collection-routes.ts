@@ -5,7 +5,8 @@ import { isMapping } from '../../management/fields.ts'
 import { annotationNames, apiVersion } from '../../management/kinds.ts'
 import { createAll, deleteAll, readBatch } from './batch.ts'
 import type { Collection } from './face.ts'
-import { readPatch } from './patch.ts'
+import type { Need } from './gate.ts'
+import { mergePatch, readPatch } from './patch.ts'
 import { allNamespaces, ListQuerySchema, NameParams, NamespaceParams, oneNamespace, readListQuery } from './query.ts'
 import type { Resource } from './resources.ts'
 import { DeletionSchema, errors, OneOrMany, PatchSchema, schemasOf } from './schemas.ts'
@@ -17,6 +18,10 @@ export interface CollectionOptions<Input> {
   readonly collection: Collection<Input>
   /** @throws ManagementError `Invalid` with every wrong field. */
   read(document: unknown, place: Place): Input
+  /** What it takes to create one that reaches into other namespaces. */
+  needs?(input: Input): readonly Need[]
+  /** Whether spec may be edited; else it is fixed: delete and create again. */
+  readonly editable?: boolean
 }
 
 /** The routes of one kind. */
@@ -66,7 +71,7 @@ function addReading<Input>({ app, gate }: Scope, { resource, collection }: Colle
 
 function addCreation<Input extends { readonly metadata: GivenMetadata }>(
   { app, gate }: Scope,
-  { resource, collection, read }: CollectionOptions<Input>,
+  { resource, collection, read, needs }: CollectionOptions<Input>,
 ): void {
   const { plural, kind, rights } = resource
   const { sent, told } = schemasOf(resource)
@@ -84,7 +89,11 @@ function addCreation<Input extends { readonly metadata: GivenMetadata }>(
     async (request, reply) => {
       const namespace = oneNamespace(request.params.namespace)
       const by = gate.enter(request, rights.create, { resource, namespace, name: nameIn(request.body) })
-      const readOne = (document: unknown) => read(document, { namespace })
+      const readOne = (document: unknown) => {
+        const input = read(document, { namespace })
+        gate.enterAll(request, needs?.(input) ?? [], input.metadata.name)
+        return input
+      }
       const documents = readBatch(request.body)
       if (documents === undefined) return reply.code(201).send(collection.create(readOne(request.body), by))
       const items = createAll(documents, { resource, collection, read: readOne, by })
@@ -96,7 +105,7 @@ function addCreation<Input extends { readonly metadata: GivenMetadata }>(
 /** What `apply` of the command line does for one document. */
 function addDeclaration<Input extends { readonly metadata: GivenMetadata }>(
   { app, gate }: Scope,
-  { resource, collection, read }: CollectionOptions<Input>,
+  { resource, collection, read, needs }: CollectionOptions<Input>,
 ): void {
   const { plural, singular, rights } = resource
   const { sent, told } = schemasOf(resource)
@@ -122,6 +131,7 @@ function addDeclaration<Input extends { readonly metadata: GivenMetadata }>(
         const problem = `metadata.name: expected "${name}" as in the path`
         throw new StatusError(400, problem, { problems: [problem], kind: singular, name })
       }
+      gate.enterAll(request, needs?.(input) ?? [], name)
       const { object, outcome } = collection.apply(input, by)
       return reply
         .code(outcome === 'created' ? 201 : 200)
@@ -131,7 +141,10 @@ function addDeclaration<Input extends { readonly metadata: GivenMetadata }>(
   )
 }
 
-function addEditing<Input>({ app, gate, face }: Scope, { resource, collection }: CollectionOptions<Input>): void {
+function addEditing<Input extends { readonly metadata: GivenMetadata }>(
+  { app, gate }: Scope,
+  { resource, collection, read, needs, editable }: CollectionOptions<Input>,
+): void {
   const { plural, rights } = resource
   const { told } = schemasOf(resource)
   app.patch(
@@ -139,7 +152,7 @@ function addEditing<Input>({ app, gate, face }: Scope, { resource, collection }:
     {
       schema: {
         tags: [plural],
-        summary: 'Edit display name and description, as a merge patch',
+        summary: `Edit display name and description${editable ? ', and spec' : ''}, as a merge patch`,
         params: NameParams,
         body: PatchSchema,
         response: { 200: told, ...errors(400, 404, 413, 415) },
@@ -150,9 +163,16 @@ function addEditing<Input>({ app, gate, face }: Scope, { resource, collection }:
       const namespace = oneNamespace(request.params.namespace)
       const object = { resource, namespace, name }
       const [only, ...others] = annotatedIn(request.body)
-      const syncs = collection === face.repositories && only === annotationNames.manualSync && others.length === 0
+      const syncs = resource.kind === 'Repository' && only === annotationNames.manualSync && others.length === 0
       const by = gate.enter(request, syncs ? 'repositories:sync' : rights.change, object)
       const current = collection.get(namespace, name)
+      if (editable) {
+        const input = read(mergePatch(current, request.body), { namespace })
+        if (input.metadata.name === name) {
+          gate.enterAll(request, needs?.(input) ?? [], name)
+          return reply.send(collection.apply(input, by).object)
+        }
+      }
       const changes = readPatch(request.body, current, resource)
       const unchanged = Object.keys(changes).length === 0
       return reply.send(unchanged ? current : collection.annotate(namespace, name, changes, by))

@@ -29,7 +29,7 @@ export function answerStatuses(scope: FastifyInstance, logger: Logger): void {
 
 /** Answers with a Status. */
 export function sendStatus(status: StatusError, reply: FastifyReply): void {
-  if (status.code === 401) void reply.header('www-authenticate', 'Bearer')
+  if (status.code === 401 && !reply.hasHeader('www-authenticate')) void reply.header('www-authenticate', 'Bearer')
   void reply.code(status.code).type('application/json; charset=utf-8').send(status.body)
 }
 

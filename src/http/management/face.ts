@@ -4,10 +4,11 @@
  */
 import type { FastifyRequest } from 'fastify'
 import type { Caller, Right } from '../../access/roles.ts'
-import type { ImageCleanupPolicyInput } from '../../management/documents.ts'
+import type { Policies } from '../../management/lifecycle/policies.ts'
 import type { Applied, ListQuery, Page } from '../../management/objects.ts'
 import type { Repositories } from '../../management/repositories.ts'
 import type { Sources } from '../../management/sources.ts'
+import type { Asked } from '../access/logins.ts'
 
 /** An object as it is told: the contract's fields, no secret among them. */
 export interface ToldObject {
@@ -45,39 +46,15 @@ export type RepositoriesFace = Pick<
   'list' | 'get' | 'create' | 'apply' | 'annotate' | 'delete' | 'sync' | 'runs' | 'versions' | 'compare' | 'rollBack'
 >
 
-/** One image of a cleanup's report. */
-export interface CleanupItem {
-  readonly repository: string
-  readonly tag: string | null
-  readonly digest: string
-  readonly action: 'keep' | 'remove'
-  readonly reason: string
-}
-
-export interface CleanupReport {
-  readonly items: readonly CleanupItem[]
-  /** Of the blobs that nothing else needs. */
-  readonly bytesFreed: number
-}
-
-export interface PoliciesFace extends Collection<ImageCleanupPolicyInput> {
-  /** What a run would do now. Changes nothing. */
-  dryRun(namespace: string, name: string, signal: AbortSignal): Promise<CleanupReport>
-  /** Removes what the policy says. */
-  run(namespace: string, name: string, by: string, signal: AbortSignal): Promise<CleanupReport>
-}
-
-/** Which object a call was about, for the audit. */
-export interface Asked {
-  readonly kind: string
-  readonly namespace?: string
-  readonly name: string
-}
+export type PoliciesFace = Pick<
+  Policies,
+  'list' | 'get' | 'create' | 'apply' | 'annotate' | 'delete' | 'dryRun' | 'run'
+>
 
 export interface AccessFace {
   /** Who sent the request; undefined where it came without a token. */
   callerOf(request: FastifyRequest): Caller | undefined
-  /** Writes down that somebody asked for what he may not do. */
+  /** Puts on record that the caller asked for what he may not do. */
   denied(request: FastifyRequest, right: Right, object: Asked): void
 }
 

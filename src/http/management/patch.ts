@@ -32,6 +32,17 @@ export function readPatch(patch: unknown, current: ToldObject, resource: Resourc
   return changes
 }
 
+/** The object after the patch. RFC 7386, 2. */
+export function mergePatch(current: unknown, patch: unknown): unknown {
+  if (!isMapping(patch)) return patch
+  const merged = new Map(Object.entries(isMapping(current) ? current : {}))
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key)
+    else merged.set(key, mergePatch(merged.get(key), value))
+  }
+  return Object.fromEntries(merged)
+}
+
 /** Paths at which the patch says something else than stands there. */
 function listDifferences(patch: unknown, current: unknown, path: string): string[] {
   if (isMapping(patch) && isMapping(current)) {

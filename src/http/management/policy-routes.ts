@@ -1,5 +1,9 @@
 /** What can be done with a cleanup policy alone: see what it would take, and let it take it. Contract, "ImageCleanupPolicy". */
 import { Type } from 'typebox'
+import type { Right } from '../../access/roles.ts'
+import { type CleanupSpec, policyNamespaces } from '../../management/lifecycle/decide.ts'
+import type { CleanupReport } from '../../management/lifecycle/policies.ts'
+import type { Need } from './gate.ts'
 import { NameParams, oneNamespace } from './query.ts'
 import { cleanupPolicies as resource } from './resources.ts'
 import { errors } from './schemas.ts'
@@ -16,13 +20,14 @@ const ReportSchema = Type.Object(
     items: Type.Array(
       Type.Object({
         repository: Type.String(),
-        tag: Type.Union([Type.String(), Type.Null()]),
+        tag: Type.String(),
         digest: Type.String(),
         action: Type.Enum(['keep', 'remove']),
         reason: Type.String({ description: 'Why it is kept or removed' }),
       }),
     ),
     bytesFreed: Type.Integer({ minimum: 0, description: 'Bytes of the content that nothing else needs' }),
+    notes: Type.Array(Type.String(), { description: "What can't be done with the local registry" }),
   },
   { title: 'CleanupReport' },
 )
@@ -44,7 +49,7 @@ export function addPolicyRoutes({ app, gate, face }: Scope): void {
       const namespace = oneNamespace(request.params.namespace)
       gate.enter(request, 'policies:read', { resource, namespace, name })
       const report = await face.policies.dryRun(namespace, name, signalOf(reply, runTimeoutMs))
-      return reply.send({ ...report, items: [...report.items] })
+      return reply.send(toAnswer(report))
     },
   )
   app.post(
@@ -54,8 +59,19 @@ export function addPolicyRoutes({ app, gate, face }: Scope): void {
       const { name } = request.params
       const namespace = oneNamespace(request.params.namespace)
       const by = gate.enter(request, 'policies:sync', { resource, namespace, name })
+      const { spec } = face.policies.get(namespace, name)
+      gate.enterAll(request, needsOfPolicy('policies:sync', spec, namespace), name)
       const report = await face.policies.run(namespace, name, by, signalOf(reply, runTimeoutMs))
-      return reply.send({ ...report, items: [...report.items] })
+      return reply.send(toAnswer(report))
     },
   )
+}
+
+/** A policy may remove the images of other namespaces: whoever creates or runs it needs the right in each. */
+export function needsOfPolicy(right: Right, spec: CleanupSpec, own: string): Need[] {
+  return policyNamespaces(spec, own).map(namespace => ({ right, resource, namespace }))
+}
+
+function toAnswer({ items, bytesFreed, notes }: CleanupReport) {
+  return { items: [...items], bytesFreed, notes: [...notes] }
 }

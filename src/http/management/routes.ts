@@ -4,14 +4,19 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { readImageCleanupPolicy, readRegistrySecret, readRepository } from '../../management/documents.ts'
+import {
+  type RepositoryInput,
+  readImageCleanupPolicy,
+  readRegistrySecret,
+  readRepository,
+} from '../../management/documents.ts'
 import { apiVersion } from '../../management/kinds.ts'
 import type { ApiInstance } from '../api/app.ts'
 import { addCollectionRoutes } from './collection-routes.ts'
 import { answerStatuses } from './errors.ts'
 import type { ManagementFace } from './face.ts'
-import { Gate } from './gate.ts'
-import { addPolicyRoutes } from './policy-routes.ts'
+import { Gate, type Need } from './gate.ts'
+import { addPolicyRoutes, needsOfPolicy } from './policy-routes.ts'
 import { addRepositoryRoutes } from './repository-routes.ts'
 import { cleanupPolicies, registrySecrets, repositories } from './resources.ts'
 import type { Scope } from './scope.ts'
@@ -40,14 +45,33 @@ export async function addManagementRoutes(app: ApiInstance, face: ManagementFace
         collection: face.sources,
         read: (document, place) => readRegistrySecret(document, { ...place, providers: face.sources.providers }),
       })
-      addCollectionRoutes(scope, { resource: repositories, collection: face.repositories, read: readRepository })
-      addCollectionRoutes(scope, { resource: cleanupPolicies, collection: face.policies, read: readImageCleanupPolicy })
+      addCollectionRoutes(scope, {
+        resource: repositories,
+        collection: face.repositories,
+        read: readRepository,
+        needs: needsOfRepository,
+      })
+      addCollectionRoutes(scope, {
+        resource: cleanupPolicies,
+        collection: face.policies,
+        read: readImageCleanupPolicy,
+        needs: ({ metadata, spec }) => needsOfPolicy('policies:create', spec, metadata.namespace),
+        editable: true,
+      })
       addSourceRoutes(scope)
       addRepositoryRoutes(scope)
       addPolicyRoutes(scope)
     },
     { prefix: managementPath },
   )
+}
+
+/** A source of another namespace lends its credentials: whoever uses it must be allowed to see it. */
+function needsOfRepository({ metadata, spec }: RepositoryInput): Need[] {
+  const refs = [spec.registryRef, ...(spec.fallbackRefs ?? [])]
+  return refs
+    .filter(({ namespace }) => namespace !== metadata.namespace)
+    .map(({ namespace }) => ({ right: 'sources:read', resource: registrySecrets, namespace }))
 }
 
 /** JSON alone; an empty body is none. */
