@@ -3,8 +3,10 @@
  * sees the configuration; each room gets plain options.
  */
 import type { Logger } from 'pino'
+import { Access } from './agent/access.ts'
 import { Engine } from './agent/engine.ts'
 import { takeInventory } from './agent/inventory.ts'
+import { protectWanted } from './agent/protection.ts'
 import { formatListen } from './config/forms.ts'
 import type { Config } from './config.ts'
 import type { AgentFacts } from './http/api/facts.ts'
@@ -50,11 +52,18 @@ export class Agent {
   async start(): Promise<void> {
     const engine = await Engine.open(this.#config, this.#options)
     this.#started.push({ name: 'engine', stop: () => engine.close() })
+    const access = new Access(this.#config, { state: engine.state, logger: this.#options.logger })
     const { plans, outbox } = this.#createPlans(engine)
     const link = this.#createLink(engine, plans, outbox)
-    const api = this.#createApi(engine, plans, outbox, link)
+    const api = this.#createApi(engine, access, plans, outbox, link)
 
-    await engine.side.serve()
+    await access.start()
+    this.#started.push({ name: 'access', stop: async () => access.stop() })
+    await engine.side.serve({
+      gate: access.registry,
+      protects: protectWanted(() => plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` }))),
+      wrote: access.recordWrite,
+    })
     plans.start()
     this.#started.push({ name: 'plans', stop: () => plans.stop() })
     await api.start()
@@ -106,7 +115,7 @@ export class Agent {
     })
   }
 
-  #createApi(engine: Engine, plans: Plans, outbox: Outbox, link: MqttLink | undefined): ApiServer {
+  #createApi(engine: Engine, access: Access, plans: Plans, outbox: Outbox, link: MqttLink | undefined): ApiServer {
     const { side, ledger } = engine
     const facts: AgentFacts = {
       edge: this.#config.agent.id,
@@ -123,8 +132,13 @@ export class Agent {
     }
     return new ApiServer({
       listen: formatListen(this.#config.api.listen),
+      tls: this.#config.api.tls,
       facts,
       plans,
+      access: access.api,
+      tokens: access.tokens,
+      audit: access.audit,
+      vault: access.vault,
       logger: this.#options.logger,
     })
   }

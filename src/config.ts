@@ -10,13 +10,22 @@ import { type ConfigProblem, checkValue, formatKey, isMapping, type Report } fro
 import { readEnvironment } from './config/environment.ts'
 import { readConfigFile } from './config/file.ts'
 import { checkFiles, checkSecrets } from './config/files.ts'
-import { formatListen, type ListenAddress, parseUpstreamHost, type UpstreamMirror } from './config/forms.ts'
+import {
+  formatListen,
+  isLoopback,
+  type ListenAddress,
+  parseListen,
+  parseUpstreamHost,
+  type UpstreamMirror,
+} from './config/forms.ts'
 import { overlay, resolvePaths } from './config/layers.ts'
 import { type ConfigDocument, ConfigSchema } from './config/schema.ts'
 import type { Platform } from './oci/platform.ts'
 
 /** Where the configuration is looked for when no file is named. */
 export const defaultConfigFile = '/etc/edge-image-agent/agent.config.yaml'
+
+export { defaultStateDir } from './config/forms.ts'
 
 /** How to reach one registry over HTTP. */
 export interface RegistryAccess {
@@ -29,13 +38,21 @@ export interface RegistryAccess {
   readonly password?: string
 }
 
+/** PEM files of a server. */
+export interface TlsConfig {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
 export interface EmbeddedRegistryConfig {
   readonly kind: 'embedded'
   readonly listen: ListenAddress
   /** `host[:port]` that MECM is told; undefined while the port is the system's choice (`listen` with port 0). */
   readonly advertise?: string
-  readonly tls?: { readonly certFile: string; readonly keyFile: string }
+  readonly tls?: TlsConfig
   readonly storageDir: string
+  readonly push: boolean
+  readonly anonymousPull: boolean
 }
 
 export interface ExternalRegistryConfig extends RegistryAccess {
@@ -70,7 +87,13 @@ export interface Config {
   readonly dockerConfig?: string
   readonly mqtt?: MqttConfig
   readonly transfer: { readonly concurrency: number; readonly stallTimeoutMs: number }
-  readonly api: { readonly listen: ListenAddress }
+  readonly api: { readonly listen: ListenAddress; readonly tls?: TlsConfig; readonly allowInsecure: boolean }
+  readonly access: {
+    /** Without it the agent looks for a systemd credential, else it keeps a key of its own. */
+    readonly vaultKeyFile?: string
+    readonly auditRecords: number
+    readonly auditAgeMs: number
+  }
   readonly log: { readonly level: ConfigDocument['log']['level'] }
 }
 
@@ -161,12 +184,12 @@ function checkRules(document: ConfigDocument, report: Report): void {
   if (document.agent.platforms?.length === 0) {
     report(['agent', 'platforms'], "is empty: name at least one platform, or leave it out for this machine's")
   }
-  const { embedded } = document.registry
-  if (embedded.push) {
-    report(['registry', 'embedded', 'push'], 'the write side is not supported yet by this version: only false')
-  }
-  if (!embedded.anonymousPull) {
-    report(['registry', 'embedded', 'anonymousPull'], 'access control is not supported yet by this version: only true')
+  const { api } = document
+  if (!isLoopback(parseListen(api.listen)?.host ?? '') && api.tls === undefined && !api.allowInsecure) {
+    report(
+      ['api', 'listen'],
+      `${api.listen} is reached from elsewhere, and tokens would cross the network in the clear: set api.tls, or listen on 127.0.0.1, or say api.allowInsecure: true`,
+    )
   }
   if (document.plans.trustedKeys.length > 0) {
     report(['plans', 'trustedKeys'], 'signed plans are not supported yet by this version: only []')
@@ -185,12 +208,18 @@ function checkRules(document: ConfigDocument, report: Report): void {
 
 /** What is allowed but should be known. */
 function warningsOf(config: Config): string[] {
-  const { host } = config.api.listen
+  const { api, registry } = config
   const warnings: string[] = []
-  if (host !== 'localhost' && host !== '::1' && !/^127\./.test(host)) {
-    warnings.push(
-      `api.listen is ${formatListen(config.api.listen)}: whoever reaches it can send plans, for it has no access control yet`,
-    )
+  const apiListen = formatListen(api.listen)
+  if (!isLoopback(api.listen.host) && api.tls === undefined) {
+    warnings.push(`api.listen is ${apiListen} without TLS: whoever is on the line can read tokens`)
+  }
+  if (registry.kind === 'embedded' && registry.tls === undefined && (registry.push || !registry.anonymousPull)) {
+    const listen = formatListen(registry.listen)
+    if (!isLoopback(registry.listen.host))
+      warnings.push(
+        `registry.embedded listens on ${listen} without TLS and takes tokens: whoever is on the line can read them`,
+      )
   }
   for (const { host: upstream, insecureSkipVerify } of config.upstreams) {
     if (insecureSkipVerify) warnings.push(`any certificate is taken for ${upstream} (insecureSkipVerify)`)

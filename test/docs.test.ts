@@ -32,7 +32,10 @@ t.test('the sample configuration has every key', async t => {
 t.test('what is commented out is valid when it is not', async t => {
   const load = (text: string): LoadedConfig =>
     loadConfig({ file: join(t.testdir({ 'a.yaml': text }), 'a.yaml'), env: {} })
-  t.match(load(uncomment(sample.slice(sample.indexOf('# The link to MECM')))).config.mqtt, { prefix: 'mecm/v1' })
+  t.match(
+    load(uncomment(sample.slice(sample.indexOf('# The link to MECM'), sample.indexOf('# What is asked')))).config.mqtt,
+    { prefix: 'mecm/v1' },
+  )
   const upstreams = sample.slice(sample.indexOf('# How to reach'), sample.indexOf('# A docker'))
   t.match(load(uncomment(upstreams)).config.upstreams, [{ host: 'registry.mecm.example:5000', plainHttp: false }])
   const external = sample.slice(sample.indexOf('  # A registry that'), sample.indexOf('# How to reach'))

@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { formatListen } from '../config/forms.ts'
 import type { Config, EmbeddedRegistryConfig, ExternalRegistryConfig } from '../config.ts'
+import type { RegistryGate } from '../http/access/registry-access.ts'
 import type { HeldImage, LocalRegistryState, StorageState } from '../http/api/shapes.ts'
 import { RegistryServer } from '../http/registry/server.ts'
 import type { Traffic } from '../http/registry/traffic.ts'
+import type { Protects, RegistryWrite } from '../http/registry/write-side.ts'
 import { parseTarget } from '../oci/reference.ts'
 import type { PlanStatus } from '../plans/status.ts'
 import { Registries } from '../registry/registries.ts'
@@ -29,14 +31,22 @@ export interface LocalSide {
   readonly traffic: Traffic | undefined
   /** Opens the content. */
   start(): Promise<void>
-  /** Lets nodes pull, where that is ours to do. */
-  serve(): Promise<void>
+  /** Lets nodes pull, and whoever may push, where that is ours to do. */
+  serve(door: RegistryDoor): Promise<void>
   stop(): Promise<void>
   /** @throws when the registry does not answer. */
   check(signal: AbortSignal): Promise<void>
   /** What is held, by tag. `statuses` are the plans', for a registry whose content is not ours to list. */
   images(statuses: readonly PlanStatus[]): readonly HeldImage[]
   storage(): Promise<StorageState>
+}
+
+/** Who is let in at the registry's port, and who is told of what was done there. */
+export interface RegistryDoor {
+  /** Undefined where the registry is not ours. */
+  readonly gate: RegistryGate | undefined
+  readonly protects: Protects
+  readonly wrote: (write: RegistryWrite) => void
 }
 
 export interface LocalSideParts {
@@ -56,39 +66,43 @@ class EmbeddedSide implements LocalSide {
   readonly local: LocalRegistry
   readonly #config: EmbeddedRegistryConfig
   readonly #store: Store
-  readonly #server: RegistryServer
+  readonly #logger: Logger
+  #server: RegistryServer | undefined
 
   constructor(config: EmbeddedRegistryConfig, { state, logger }: LocalSideParts) {
-    const { listen, tls, storageDir } = config
     this.#config = config
-    this.#store = new Store({ root: storageDir, state, logger })
-    this.#server = new RegistryServer({
-      store: this.#store,
-      listen: formatListen(listen),
-      ...(tls === undefined ? {} : { tls }),
-      logger,
-    })
+    this.#logger = logger
+    this.#store = new Store({ root: config.storageDir, state, logger })
     this.local = new EmbeddedRegistry(this.#store)
   }
 
   get facts(): LocalRegistryState {
-    return { kind: 'embedded', address: this.#config.advertise ?? this.#server.address }
+    return { kind: 'embedded', address: this.#config.advertise ?? this.#server?.address ?? '' }
   }
 
-  get traffic(): Traffic {
-    return this.#server.traffic
+  get traffic(): Traffic | undefined {
+    return this.#server?.traffic
   }
 
   async start(): Promise<void> {
     await this.#store.start()
   }
 
-  async serve(): Promise<void> {
+  async serve({ gate, protects, wrote }: RegistryDoor): Promise<void> {
+    const { listen, tls, push } = this.#config
+    this.#server = new RegistryServer({
+      store: this.#store,
+      listen: formatListen(listen),
+      ...(tls === undefined ? {} : { tls }),
+      ...(gate === undefined ? {} : { authorize: gate.authorize, issuePass: gate.issuePass }),
+      ...(push ? { write: { content: this.#store, protects, wrote } } : {}),
+      logger: this.#logger,
+    })
     await this.#server.start()
   }
 
   async stop(): Promise<void> {
-    await this.#server.stop()
+    await this.#server?.stop()
     await this.#store.stop()
   }
 

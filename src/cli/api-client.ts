@@ -11,6 +11,7 @@ import {
   HeldImageSchema,
 } from '../http/api/shapes.ts'
 import { type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
+import type { ApiTarget } from './api-target.ts'
 import { CliError } from './cli-error.ts'
 import { readEvents, type ServerEvent } from './server-events.ts'
 
@@ -29,8 +30,8 @@ export class ApiFailure extends CliError {
   /** Every single problem. */
   readonly details: readonly string[]
 
-  constructor(code: ApiErrorCode, message: string, details: readonly string[]) {
-    super(message)
+  constructor(code: ApiErrorCode, message: string, details: readonly string[], hint?: string) {
+    super(message, hint === undefined ? {} : { hint })
     this.code = code
     this.details = details
   }
@@ -47,15 +48,24 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export class ApiClient {
   readonly #base: URL
-  readonly #agent = new Agent({ connectTimeout: 5000, headersTimeout: answerTimeoutMs, bodyTimeout: answerTimeoutMs })
+  readonly #target: ApiTarget
+  readonly #agent: Agent
 
   /** @throws CliError (2) when the address is no http URL. */
-  constructor(address: string) {
+  constructor(target: ApiTarget) {
+    const { address, certificate } = target
     const base = URL.canParse(address) ? new URL(address) : undefined
     if (base === undefined || !/^https?:$/.test(base.protocol)) {
       throw new CliError(`"${address}" is not the address of an agent: expected http://host:port`, { exitStatus: 2 })
     }
     this.#base = base
+    this.#target = target
+    this.#agent = new Agent({
+      connectTimeout: 5000,
+      headersTimeout: answerTimeoutMs,
+      bodyTimeout: answerTimeoutMs,
+      ...(certificate === undefined ? {} : { connect: trustAlone(certificate) }),
+    })
   }
 
   async close(): Promise<void> {
@@ -114,7 +124,8 @@ export class ApiClient {
     options: { body?: string; signal?: AbortSignal; bodyTimeout?: number; accept?: string },
   ): Promise<Dispatcher.ResponseData> {
     const { body, accept = 'application/json', ...rest } = options
-    const headers: Record<string, string> = { accept }
+    const { token } = this.#target
+    const headers: Record<string, string> = { accept, ...(token ? { authorization: `Bearer ${token}` } : {}) }
     if (body !== undefined)
       headers['content-type'] = body.trimStart().startsWith('{') ? 'application/json' : 'application/yaml'
     try {
@@ -140,9 +151,17 @@ export class ApiClient {
   }
 
   #unexpected({ statusCode, body }: Answer): CliError {
-    if (failure.Check(body)) return new ApiFailure(body.error.code, body.error.message, body.error.details)
+    if (failure.Check(body)) {
+      const { code, message, details } = body.error
+      return new ApiFailure(code, message, details, code === 'UNAUTHORIZED' ? this.#target.tokenHint : undefined)
+    }
     return new CliError(`what answers at ${this.#base.origin} (${statusCode}) is no edge-image-agent of this version`)
   }
+}
+
+/** Trusts this certificate and no other. It is known to be the agent's own, so its names don't matter. */
+function trustAlone(certificate: string) {
+  return { ca: certificate, allowPartialTrustChain: true, checkServerIdentity: () => undefined }
 }
 
 function planPath(name: string): string {

@@ -1,22 +1,25 @@
-/** What the commands that talk to the running agent have in common: finding its address, and closing the connection. */
+/** What the commands that talk to the running agent have in common: finding it, showing a token, and closing the connection. */
 import type { Command } from 'commander'
-import { formatListen } from '../config/forms.ts'
-import { ConfigError, loadConfig } from '../config.ts'
 import { ApiClient } from './api-client.ts'
+import { findTarget, type TargetFlags } from './api-target.ts'
 import type { CommandContext } from './context.ts'
 
-export interface ApiFlags {
-  readonly api?: string
+export interface ApiFlags extends TargetFlags {
   readonly json?: boolean
 }
 
-/** Adds `--api` and `--json`. */
+/** Adds `--api`, `--token`, `--config` and `--json`. */
 export function addApiOptions(command: Command): Command {
   return command
     .option(
       '--api <URL>',
       'address of the running agent (default: EDGE_IMAGE_AGENT_API, else api.listen of the configuration)',
     )
+    .option(
+      '--token <TOKEN>',
+      'the token to show (default: EDGE_IMAGE_AGENT_TOKEN, else, for the agent of this machine, its admin-token)',
+    )
+    .option('--config <FILE>', "the configuration of this machine's agent, to find address and token")
     .option('--json', 'print the result as JSON')
 }
 
@@ -26,24 +29,10 @@ export async function withApi<T>(
   flags: ApiFlags,
   work: (client: ApiClient) => Promise<T>,
 ): Promise<T> {
-  const client = new ApiClient(flags.api ?? (context.env.EDGE_IMAGE_AGENT_API || configuredAddress(context)))
+  const client = new ApiClient(findTarget(context, flags))
   try {
     return await work(client)
   } finally {
     await client.close()
-  }
-}
-
-/** Where the agent of this machine listens, as far as its configuration can be read by who asks. */
-function configuredAddress(context: CommandContext): string {
-  try {
-    const { host, port } = loadConfig({ env: context.env }).config.api.listen
-    const everywhere = host === '0.0.0.0' || host === '::'
-    return `http://${formatListen({ host: everywhere ? '127.0.0.1' : host, port })}`
-  } catch (error) {
-    // Secrets may be readable for the agent's user alone; asking for a status must work all the same.
-    if (!(error instanceof ConfigError)) throw error
-    context.terminal.note('warning: the configuration can not be used to find the agent; trying http://127.0.0.1:8080')
-    return 'http://127.0.0.1:8080'
   }
 }

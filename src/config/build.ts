@@ -71,17 +71,20 @@ export function buildConfig(document: CompleteDocument): Config {
     ...(dockerConfig === undefined ? {} : { dockerConfig }),
     ...(mqtt === undefined ? {} : { mqtt: buildMqtt(mqtt) }),
     transfer: { concurrency: transfer.concurrency, stallTimeoutMs: millisecondsOf(transfer.stallTimeout) },
-    api: { listen: listenOf(document.api.listen) },
+    api: buildApi(document.api),
+    access: buildAccessControl(document.access),
     log: { level: log.level },
   }
 }
 
 function buildEmbedded(embedded: EmbeddedDocument & { readonly storageDir: string }): EmbeddedRegistryConfig {
-  const { listen, advertise, tls, storageDir } = embedded
+  const { listen, advertise, tls, push, anonymousPull, storageDir } = embedded
   return {
     kind: 'embedded',
     listen: listenOf(listen),
     storageDir,
+    push,
+    anonymousPull,
     ...(advertise === undefined ? {} : { advertise }),
     ...(tls === undefined ? {} : { tls }),
   }
@@ -119,6 +122,15 @@ function buildMqtt(mqtt: NonNullable<ConfigDocument['mqtt']>): MqttConfig {
     ...(password === undefined ? {} : { password }),
     sessionExpiryMs: millisecondsOf(sessionExpiry),
   }
+}
+
+function buildApi({ listen, tls, allowInsecure }: ConfigDocument['api']): Config['api'] {
+  return { listen: listenOf(listen), allowInsecure, ...(tls === undefined ? {} : { tls }) }
+}
+
+function buildAccessControl({ vaultKeyFile, auditRecords, auditAge }: ConfigDocument['access']): Config['access'] {
+  const auditAgeMs = millisecondsOf(auditAge)
+  return { auditRecords, auditAgeMs, ...(vaultKeyFile === undefined ? {} : { vaultKeyFile }) }
 }
 
 /** The value and everything in it, frozen. */

@@ -44,6 +44,11 @@ export function parseListen(text: string): ListenAddress | undefined {
   return host === undefined || port > 65535 ? undefined : { host, port }
 }
 
+/** Whether only this machine reaches a host's address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
 /** The text that {@link parseListen} reads. */
 export function formatListen(address: ListenAddress): string {
   return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
@@ -76,6 +81,8 @@ export function defaultId(name = hostname()): string {
   return id === '' ? 'edge' : id
 }
 
+/** Where the agent keeps its state when no folder is named. */
+export const defaultStateDir = '/var/lib/edge-image-agent'
 export const maxListItems = 1000
 export const idPattern = /^[a-z0-9][a-z0-9-]{0,62}$/
 export const idForm = 'lower case letters, digits and "-", at most 63, starting with a letter or digit'

@@ -5,6 +5,7 @@
 import { type Static, Type } from 'typebox'
 import { isRegistryHost } from '../oci/reference.ts'
 import {
+  defaultStateDir,
   duration,
   file,
   flag,
@@ -55,28 +56,25 @@ const AgentSection = Type.Object(
       }),
     ),
     stateDir: folder({
-      default: '/var/lib/edge-image-agent',
+      default: defaultStateDir,
       description: 'Where the agent keeps its state. One agent per folder.',
     }),
   },
   { description: 'Who this edge is.' },
 )
 
-const TlsSection = Type.Object(
-  {
-    certFile: text('the path of a file', one => one !== '', {
+function tlsSection(name: string) {
+  const path = (end: string, description: string) =>
+    text('the path of a file', one => one !== '', {
       path: 'file',
-      example: '/etc/edge-image-agent/registry.crt',
-      description: 'PEM certificate chain.',
-    }),
-    keyFile: text('the path of a file', one => one !== '', {
-      path: 'file',
-      example: '/etc/edge-image-agent/registry.key',
-      description: 'Its private key.',
-    }),
-  },
-  { description: 'Serves https in place of http.' },
-)
+      example: `/etc/edge-image-agent/${name}.${end}`,
+      description,
+    })
+  return Type.Object(
+    { certFile: path('crt', 'PEM certificate chain.'), keyFile: path('key', 'Its private key.') },
+    { description: 'Serves https in place of http. New files are taken up without a restart.' },
+  )
+}
 
 const EmbeddedSection = Type.Object(
   {
@@ -88,9 +86,9 @@ const EmbeddedSection = Type.Object(
         description: 'The address that MECM is told.',
       }),
     ),
-    tls: Type.Optional(TlsSection),
-    push: flag(false, 'The write side: docker push, skopeo copy, deletes. Not supported yet: only false.'),
-    anonymousPull: flag(true, 'false: reading needs a token, too. Not supported yet: only true.'),
+    tls: Type.Optional(tlsSection('registry')),
+    push: flag(false, 'The write side: docker push, skopeo copy, deletes, with tokens as passwords.'),
+    anonymousPull: flag(true, 'false: reading needs a token, too.'),
     storageDir: Type.Optional(
       folder({
         defaultText: '<stateDir>/registry',
@@ -203,8 +201,29 @@ export const ConfigSchema = Type.Object({
     { description: 'How content is fetched.' },
   ),
   api: Type.Object(
-    { listen: listen('127.0.0.1:8080', 'Health, metrics, REST. Has no access control yet: keep it on loopback.') },
+    {
+      listen: listen('127.0.0.1:8080', 'Health, metrics, REST. Beyond loopback it needs `tls`, or `allowInsecure`.'),
+      tls: Type.Optional(tlsSection('api')),
+      allowInsecure: flag(false, 'Listen beyond loopback without TLS. Whoever is on the line can then read tokens.'),
+    },
     { description: "The agent's own HTTP server." },
+  ),
+  access: Type.Object(
+    {
+      vaultKeyFile: file(
+        '/etc/edge-image-agent/vault-key',
+        'The key that passwords of sources are encrypted with: 32 bytes, raw or a line of base64 or hex; further lines are older keys. Without it the systemd credential `vault-key` is taken where there is one, else a key is made in `stateDir`.',
+      ),
+      auditRecords: Type.Integer({
+        minimum: 100,
+        maximum: 10_000_000,
+        expected: 'a whole number from 100 to 10000000',
+        default: 100_000,
+        description: 'Records of the audit to keep at most.',
+      }),
+      auditAge: duration('1d', '36500d', '365d', 'How long records of the audit are kept.'),
+    },
+    { description: 'Who may do what, and what was done.' },
   ),
   log: Type.Object(
     {

@@ -32,14 +32,15 @@ async function logLine({ child }: RunningCommand, message: string): Promise<Reco
 }
 
 t.test('starts, answers, and ends in order on a signal', async t => {
-  const running = startCommand(['run', '--config', prepare(t).file])
+  const { file } = prepare(t)
+  const running = startCommand(['run', '--config', file])
   t.teardown(() => running.child.kill('SIGKILL'))
   const { address, edge, level } = await logLine(running, 'the API listens')
   t.match({ edge, level }, { edge: 'a', level: 30 })
   const health = await request(`http://${address}/readyz`)
   await health.body.dump()
   t.equal(health.statusCode, 200)
-  t.match((await runCommand(['status', '--api', `http://${address}`])).stdout, /ready +yes/)
+  t.match((await runCommand(['status', '--api', `http://${address}`, '--config', file])).stdout, /ready +yes/)
   running.child.kill('SIGTERM')
   const { status, stdout, stderr } = await running.end
   t.match({ status, stderr }, { status: 0, stderr: '' })

@@ -30,10 +30,13 @@ t.test('an empty file is the defaults', async t => {
       listen: { host: '0.0.0.0', port: 5000 },
       advertise: `${hostname().toLowerCase()}:5000`,
       storageDir: '/var/lib/edge-image-agent/registry',
+      push: false,
+      anonymousPull: true,
     },
     upstreams: [],
     transfer: { concurrency: 4, stallTimeoutMs: 30_000 },
-    api: { listen: { host: '127.0.0.1', port: 8080 } },
+    api: { listen: { host: '127.0.0.1', port: 8080 }, allowInsecure: false },
+    access: { auditRecords: 100_000, auditAgeMs: 365 * 24 * 60 * 60_000 },
     log: { level: 'info' },
   })
   t.strictSame(warnings, [])
@@ -123,13 +126,8 @@ log: {level: loud}
 })
 
 t.test('what this version can not do is refused, not ignored', async t => {
-  const yaml = `registry: {embedded: {push: true, anonymousPull: false}}
-plans: {trustedKeys: [key.pem]}
-`
-  t.strictSame(problemsOf(t, yaml, {}, { 'key.pem': 'key' }), [
-    '1 registry.embedded.push: the write side is not supported yet by this version: only false',
-    '1 registry.embedded.anonymousPull: access control is not supported yet by this version: only true',
-    '2 plans.trustedKeys: signed plans are not supported yet by this version: only []',
+  t.strictSame(problemsOf(t, 'plans: {trustedKeys: [key.pem]}', {}, { 'key.pem': 'key' }), [
+    '1 plans.trustedKeys: signed plans are not supported yet by this version: only []',
   ])
 })
 
@@ -144,6 +142,14 @@ t.test('rules between keys', async t => {
     '1 mqtt: certFile and keyFile belong together: one of them is missing',
   ])
   t.match(problemsOf(t, 'agent: {platforms: []}'), [/^1 agent.platforms: is empty/])
+  for (const listen of ['0.0.0.0:8080', '[::]:8080', '192.0.2.1:80', 'edge:80']) {
+    t.match(problemsOf(t, `api: {listen: "${listen}"}`), [/^1 api.listen: .*tokens.*api.tls.*api.allowInsecure: true/])
+    t.strictSame(problemsOf(t, `api: {listen: "${listen}", allowInsecure: true}`), [])
+    t.strictSame(problemsOf(t, `api: {listen: "${listen}", tls: {certFile: c, keyFile: c}}`, {}, { c: 'x' }), [])
+  }
+  for (const listen of ['127.0.0.1:0', '[::1]:8080', 'localhost:1']) {
+    t.strictSame(problemsOf(t, `api: {listen: "${listen}"}`), [])
+  }
   t.match(problemsOf(t, 'mqtt: {prefix: a}'), ['1 mqtt.url: is missing: expected a URL'])
   t.match(problemsOf(t, 'registry: {external: {url: "http://127.0.0.1:5000/path"}}'), [
     '1 registry.external.url: expected',
@@ -220,7 +226,7 @@ t.test('a problem from the environment names the variable', async t => {
 t.test('what is allowed but should be known', async t => {
   const { warnings } = load(
     t,
-    'api: {listen: "0.0.0.0:8080"}\nupstreams: [{host: r.example, insecureSkipVerify: true}]',
+    'api: {listen: "0.0.0.0:8080", allowInsecure: true}\nregistry: {embedded: {push: true}}\nupstreams: [{host: r.example, insecureSkipVerify: true}]',
     {
       EDGE_IMAGE_AGENT_MQT_URL: 'x',
       EDGE_IMAGE_AGENT_PORT: 'tcp://10.0.0.1:8080',
@@ -230,7 +236,8 @@ t.test('what is allowed but should be known', async t => {
   t.match(warnings, [
     'EDGE_IMAGE_AGENT_MQT_URL in the environment names no key of the configuration and is ignored; did you mean EDGE_IMAGE_AGENT_MQTT_URL?',
     /^EDGE_IMAGE_AGENT_PORT in the environment/,
-    /^api.listen is 0.0.0.0:8080/,
+    /^api.listen is 0.0.0.0:8080 without TLS/,
+    /^registry.embedded listens on 0.0.0.0:5000 without TLS and takes tokens/,
     /^any certificate is taken for r.example/,
   ])
   t.equal(warnings.length, 4)

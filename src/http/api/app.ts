@@ -12,19 +12,27 @@ import { maxPlanBytes } from '../../plans/schema.ts'
 import { sendStatus, toStatus } from '../management/errors.ts'
 import type { ManagementFace } from '../management/face.ts'
 import { addManagementRoutes, managementPath } from '../management/routes.ts'
+import type { ApiAccess } from './access.ts'
 import { ApiError, answerErrors, sendFrameworkError } from './api-error.ts'
+import { type AuditFace, addAuditRoutes, addVaultRoutes, type VaultFace } from './audit-routes.ts'
 import { addEdgeRoutes } from './edge-routes.ts'
 import { EventStreams } from './event-streams.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { addHealthRoutes } from './health.ts'
+import { addJsonScope } from './json-scope.ts'
 import { createMetrics } from './metrics.ts'
 import { refuseForeignPages } from './origin.ts'
 import { addPlanRoutes } from './plan-routes.ts'
 import { ErrorSchema } from './shapes.ts'
+import { addTokenRoutes, type TokensFace } from './token-routes.ts'
 
 export interface ApiAppOptions {
   readonly facts: AgentFacts
   readonly plans: PlansFace
+  readonly access: ApiAccess
+  readonly tokens: TokensFace
+  readonly audit: AuditFace
+  readonly vault: VaultFace
   /** Sources, Repositories and policies; without, there is no image management. */
   readonly management?: ManagementFace
   /** Whether only this machine reaches the API: then browsers need to be kept out. */
@@ -40,16 +48,20 @@ export type ApiInstance = ReturnType<typeof createInstance>
 
 /** The API as a fastify instance that listens nowhere yet. */
 export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> {
-  const { facts, plans, logger, now = Date.now } = options
+  const { facts, plans, access, logger, now = Date.now } = options
   const app = createInstance(options.serverFactory)
   if (options.loopback) refuseForeignPages(app)
   answerErrors(app, logger)
+  access.guard(app, [managementPath])
   await describe(app, facts.version)
   addHealthRoutes(app, facts)
   addMetricsRoute(app, options)
-  addPlanRoutes(app, plans)
+  addPlanRoutes(app, plans, access)
   addEdgeRoutes(app, { facts, plans, now, startedAt: now() })
   addEventsRoute(app, new EventStreams({ events: plans.events, logger }))
+  addAuditRoutes(app, options.audit)
+  addVaultRoutes(app, options.vault, access)
+  await addJsonScope(app, scope => addTokenRoutes(scope, options.tokens, access))
   if (options.management) await addManagementRoutes(app, options.management, logger)
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))
   return app
@@ -77,12 +89,23 @@ async function describe(app: ApiInstance, version: string): Promise<void> {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'edge-image-agent', version, description: 'Gets container images to this edge site.' },
+      components: {
+        securitySchemes: {
+          token: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'A token of this agent: `edge-image-agent token create`',
+          },
+        },
+      },
+      security: [{ token: [] }],
       tags: [
         { name: 'plans', description: 'What has to be here' },
         { name: 'edge', description: 'What is here' },
         { name: 'registry-secrets', description: 'Image sources and their credentials' },
         { name: 'repositories', description: 'Images that are kept in sync' },
         { name: 'image-cleanup-policies', description: 'What is kept' },
+        { name: 'access', description: 'Who may do what, and what was done' },
         { name: 'health', description: 'For probes and monitoring' },
       ],
     },
@@ -95,6 +118,7 @@ function addMetricsRoute(app: ApiInstance, { facts, plans }: ApiAppOptions): voi
   app.get(
     '/metrics',
     {
+      config: { access: 'open' },
       schema: {
         tags: ['health'],
         summary: 'Figures for Prometheus',
@@ -111,6 +135,7 @@ function addEventsRoute(app: ApiInstance, streams: EventStreams): void {
   app.get(
     '/v1/events',
     {
+      config: { access: 'plans:read' },
       exposeHeadRoute: false, // it would never end
       schema: {
         tags: ['plans'],

@@ -22,12 +22,16 @@ export function addEdgeRoutes(app: ApiInstance, context: EdgeContext): void {
   const tags = ['edge']
   app.get(
     '/v1/status',
-    { schema: { tags, summary: 'How this edge is', response: { 200: AgentStatusSchema } } },
+    {
+      config: { access: 'edge:read' },
+      schema: { tags, summary: 'How this edge is', response: { 200: AgentStatusSchema } },
+    },
     async (_request, reply) => reply.send(await gatherStatus(context)),
   )
   app.get(
     '/v1/images',
     {
+      config: { access: 'images:read' },
       schema: {
         tags,
         summary: 'What the local registry holds',

@@ -13,6 +13,7 @@ export function addHealthRoutes(app: ApiInstance, facts: AgentFacts): void {
   app.get(
     '/healthz',
     {
+      config: { access: 'open' },
       schema: {
         tags,
         summary: 'Whether the process can work',
@@ -24,6 +25,7 @@ export function addHealthRoutes(app: ApiInstance, facts: AgentFacts): void {
   app.get(
     '/readyz',
     {
+      config: { access: 'open' },
       schema: {
         tags,
         summary: 'Whether state is open and the local registry answers',

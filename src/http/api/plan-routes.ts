@@ -1,8 +1,11 @@
 /** Plans over HTTP: the same documents and statuses as over MQTT. Plan contract, "The plan" and "Status". */
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { Right } from '../../access/roles.ts'
 import type { Receipt } from '../../plans/plans.ts'
 import { maxPlanBytes, PlanSchema, planJsonSchema } from '../../plans/schema.ts'
 import { type PlanStatus, PlanStatusSchema } from '../../plans/status.ts'
+import type { ApiAccess } from './access.ts'
 import { ApiError } from './api-error.ts'
 import type { ApiInstance } from './app.ts'
 import type { PlansFace } from './facts.ts'
@@ -16,21 +19,22 @@ const NameParam = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128
 const answers = { 200: PlanStatusSchema, 404: ErrorSchema }
 
 /** `/v1/plans` and what is below it. */
-export function addPlanRoutes(app: ApiInstance, plans: PlansFace): void {
+export function addPlanRoutes(app: ApiInstance, plans: PlansFace, access: ApiAccess): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(planTypes, { parseAs: 'buffer', bodyLimit: maxPlanBytes }, (_request, body, done) =>
     done(null, body),
   )
-  addSubmission(app, plans)
+  addSubmission(app, plans, access)
   addReading(app, plans)
-  addChanges(app, plans)
+  addChanges(app, plans, access)
 }
 
-function addSubmission(app: ApiInstance, plans: PlansFace): void {
+function addSubmission(app: ApiInstance, plans: PlansFace, access: ApiAccess): void {
   const media = { schema: PlanSchema }
   app.post(
     '/v1/plans',
     {
+      config: { access: 'plans:create' },
       schema: {
         tags,
         summary: 'Send a plan',
@@ -51,6 +55,7 @@ function addSubmission(app: ApiInstance, plans: PlansFace): void {
       const body: unknown = request.body
       if (!Buffer.isBuffer(body)) throw new ApiError(422, 'PLAN_INVALID', 'the request has no body: send a plan', [])
       const receipt = plans.receive({ via: 'http', payload: body })
+      record(access, request, 'plans:create', receipt)
       const status = statusAfter(receipt, plans)
       return reply.code(receipt.outcome === 'accepted' ? 202 : 200).send(status)
     },
@@ -60,12 +65,18 @@ function addSubmission(app: ApiInstance, plans: PlansFace): void {
 function addReading(app: ApiInstance, plans: PlansFace): void {
   app.get(
     '/v1/plans',
-    { schema: { tags, summary: 'Every plan, with its status', response: { 200: Type.Array(PlanStatusSchema) } } },
+    {
+      config: { access: 'plans:read' },
+      schema: { tags, summary: 'Every plan, with its status', response: { 200: Type.Array(PlanStatusSchema) } },
+    },
     async (_request, reply) => reply.send(plans.list()),
   )
   app.get(
     '/v1/plans/:name',
-    { schema: { tags, summary: 'The status of one plan', params: NameParam, response: answers } },
+    {
+      config: { access: 'plans:read' },
+      schema: { tags, summary: 'The status of one plan', params: NameParam, response: answers },
+    },
     async (request, reply) => {
       const { name } = request.params
       return reply.send(plans.find(name) ?? throwUnknown(name))
@@ -73,19 +84,26 @@ function addReading(app: ApiInstance, plans: PlansFace): void {
   )
   app.get(
     '/v1/schemas/plan.json',
-    { schema: { tags, summary: 'The JSON Schema of a plan', response: { 200: Type.Object({}) } } },
+    {
+      config: { access: 'plans:read' },
+      schema: { tags, summary: 'The JSON Schema of a plan', response: { 200: Type.Object({}) } },
+    },
     async (_request, reply) => reply.type('application/schema+json').send(planJsonSchema()),
   )
 }
 
-function addChanges(app: ApiInstance, plans: PlansFace): void {
+function addChanges(app: ApiInstance, plans: PlansFace, access: ApiAccess): void {
   app.delete(
     '/v1/plans/:name',
-    { schema: { tags, summary: 'Withdraw a plan; its images stay', params: NameParam, response: answers } },
+    {
+      config: { access: 'plans:delete' },
+      schema: { tags, summary: 'Withdraw a plan; its images stay', params: NameParam, response: answers },
+    },
     async (request, reply) => {
       const { name } = request.params
       const last = plans.find(name)
       const receipt = plans.withdraw(name)
+      record(access, request, 'plans:delete', receipt)
       // A plan that was only ever refused is forgotten with its withdrawal: the answer is the status it had.
       return reply.send(
         receipt.outcome === 'withdrawn' && last ? (plans.find(name) ?? last) : statusAfter(receipt, plans),
@@ -95,6 +113,7 @@ function addChanges(app: ApiInstance, plans: PlansFace): void {
   app.post(
     '/v1/plans/:name/retry',
     {
+      config: { access: 'plans:retry' },
       schema: {
         tags,
         summary: 'Try a failed plan again',
@@ -104,9 +123,22 @@ function addChanges(app: ApiInstance, plans: PlansFace): void {
     },
     async (request, reply) => {
       const receipt = plans.retry(request.params.name)
+      record(access, request, 'plans:retry', receipt)
       return reply.code(receipt.outcome === 'accepted' ? 202 : 200).send(statusAfter(receipt, plans))
     },
   )
+}
+
+/** Who asked for what to happen to which plan; what changes nothing needs no record. */
+function record(access: ApiAccess, request: FastifyRequest, action: Right, { outcome, name, revision }: Receipt): void {
+  if (outcome === 'unchanged') return
+  const failed = outcome === 'rejected' || outcome === 'stale' || outcome === 'unknown'
+  access.record(request, {
+    action,
+    object: { kind: 'DistributionPlan', name },
+    outcome: failed ? 'failure' : 'success',
+    detail: { revision, ...(failed ? { reason: outcome } : {}) },
+  })
 }
 
 /** The plan's status now; an error where the receipt is one. */

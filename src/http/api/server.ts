@@ -1,17 +1,13 @@
 /** The port of the agent's API. Built by the composition root. */
-import type { Logger } from 'pino'
-import { closeServer, isLoopback, listenOn, parseListen, serverFactory } from '../listener.ts'
-import { type ApiInstance, buildApiApp } from './app.ts'
-import type { AgentFacts, PlansFace } from './facts.ts'
+import { closeServer, isLoopback, listenOn, parseListen, readTls, serverFactory, type TlsFiles } from '../listener.ts'
+import { TlsReload } from '../tls-reload.ts'
+import { type ApiAppOptions, type ApiInstance, buildApiApp } from './app.ts'
 
-export interface ApiServerOptions {
+export interface ApiServerOptions extends Omit<ApiAppOptions, 'loopback' | 'serverFactory'> {
   /** `host:port`. */
   readonly listen: string
-  readonly facts: AgentFacts
-  readonly plans: PlansFace
-  readonly logger: Logger
-  /** Epoch milliseconds. */
-  readonly now?: () => number
+  /** For https; http without. Followed for changes. */
+  readonly tls?: TlsFiles | undefined
 }
 
 const listenKey = 'api.listen'
@@ -21,6 +17,7 @@ const graceMs = 2_000
 export class ApiServer {
   readonly #options: ApiServerOptions
   #app: ApiInstance | undefined
+  #reload: TlsReload | undefined
   #address = ''
 
   constructor(options: ApiServerOptions) {
@@ -34,20 +31,27 @@ export class ApiServer {
 
   /** Listens. @throws ListenError naming address and key. */
   async start(): Promise<void> {
-    const { listen, logger } = this.#options
+    const { listen, tls, logger } = this.#options
+    const where = { listen, key: listenKey }
+    const pair = tls && (await readTls(tls, where))
     const app = await buildApiApp({
       ...this.#options,
       loopback: isLoopback(parseListen(listen, listenKey).host),
-      serverFactory: serverFactory({ maxConnections }),
+      serverFactory: serverFactory({ maxConnections }, pair),
     })
     this.#address = await listenOn(app, listen, listenKey)
     this.#app = app
-    logger.info({ address: this.#address }, 'the API listens')
+    if (tls) {
+      this.#reload = new TlsReload({ files: tls, where, logger })
+      await this.#reload.start(app.server)
+    }
+    logger.info({ address: this.#address, tls: tls !== undefined }, 'the API listens')
   }
 
   /** Ends event streams, lets answers in flight finish for a moment. */
   async stop(): Promise<void> {
     const app = this.#app
+    this.#reload?.stop()
     this.#app = undefined
     this.#address = ''
     if (app) await closeServer(app, graceMs)

@@ -10,9 +10,16 @@ const Time = (description: string) => Type.String({ format: 'date-time', descrip
 /** Every code of an API error. */
 export const ApiErrorCodeSchema = Type.Enum([
   'INVALID_REQUEST',
+  'UNAUTHORIZED',
+  'FORBIDDEN',
+  'TOO_MANY_LOGINS',
   'CROSS_ORIGIN',
   'NOT_FOUND',
   'PLAN_UNKNOWN',
+  'TOKEN_UNKNOWN',
+  'NAME_TAKEN',
+  'TOO_MANY',
+  'VAULT',
   'STALE_REVISION',
   'TOO_LARGE',
   'UNSUPPORTED_MEDIA_TYPE',

@@ -9,13 +9,13 @@ import { request } from 'undici'
 import { EventStreams } from '../../../src/http/api/event-streams.ts'
 import { ApiServer } from '../../../src/http/api/server.ts'
 import type { PlanEvents } from '../../../src/plans/plans.ts'
-import { agentFacts, FakePlans, planStatus } from '../../fixtures/agent-facts.ts'
+import { agentFacts, FakePlans, openDoor, planStatus } from '../../fixtures/agent-facts.ts'
 
 const logger = pino({ level: 'silent' })
 
 async function start(t: { teardown(fn: () => unknown): void }) {
   const plans = new FakePlans()
-  const server = new ApiServer({ listen: '127.0.0.1:0', facts: agentFacts(), plans, logger })
+  const server = new ApiServer({ listen: '127.0.0.1:0', facts: agentFacts(), plans, ...openDoor(), logger })
   await server.start()
   t.teardown(() => server.stop())
   return { plans, server, url: `http://${server.address}` }
@@ -92,7 +92,7 @@ t.test('a port in use is an error that names address and key', async t => {
   t.teardown(() => taken.close())
   const address = taken.address()
   const listen = `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
-  const server = new ApiServer({ listen, facts: agentFacts(), plans: new FakePlans(), logger })
+  const server = new ApiServer({ listen, facts: agentFacts(), plans: new FakePlans(), ...openDoor(), logger })
   await t.rejects(server.start(), {
     code: 'ADDRESS_IN_USE',
     key: 'api.listen',
