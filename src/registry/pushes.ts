@@ -75,10 +75,26 @@ export class Pushes {
 
   /** Removes a tag and leaves its manifest; one that isn't there is fine. @throws ImageError `UNSUPPORTED` where a registry can't. */
   async deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void> {
-    const doing = `remove the tag ${repository}:${tag}`
+    const hint = 'This registry removes tags only together with their manifest, or not at all; remove the tag there.'
+    await this.#delete(repository, tag, `remove the tag ${repository}:${tag}`, hint, signal)
+  }
+
+  /** Removes a manifest and every tag on it. @throws ImageError `UNSUPPORTED` where a registry can't. */
+  async deleteManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<void> {
+    const hint = 'Allow deletes in the configuration of the registry (docker-registry: storage.delete.enabled).'
+    await this.#delete(repository, digest, `remove the manifest ${repository}@${shortDigest(digest)}`, hint, signal)
+  }
+
+  async #delete(
+    repository: string,
+    reference: string,
+    doing: string,
+    hint: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const answer = await this.#transport.send({
       method: 'DELETE',
-      url: `/v2/${repository}/manifests/${tag}`,
+      url: `/v2/${repository}/manifests/${reference}`,
       scopes: [`repository:${repository}:delete`],
       subject: 'manifest',
       doing,
@@ -88,10 +104,9 @@ export class Pushes {
     })
     await answer.discard()
     if (answer.status !== 400 && answer.status !== 405) return
-    const hint = 'This registry removes tags only together with their manifest, or not at all; remove the tag there.'
     throw this.#transport.error(
       'UNSUPPORTED',
-      `the registry does not remove tags (status ${answer.status})`,
+      `the registry does not allow that (status ${answer.status})`,
       doing,
       hint,
     )

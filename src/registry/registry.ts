@@ -94,4 +94,9 @@ export class Registry {
   deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void> {
     return this.#pushes.deleteTag(repository, tag, signal)
   }
+
+  /** Removes a manifest with every tag on it. @throws ImageError `UNSUPPORTED` where the registry doesn't allow it. */
+  deleteManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<void> {
+    return this.#pushes.deleteManifest(repository, digest, signal)
+  }
 }

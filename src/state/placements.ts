@@ -9,7 +9,10 @@ export class Placements {
   readonly #remove: Database.Statement<[string, string]>
   readonly #repositories: Database.Statement<[string], { repository: string }>
 
+  readonly #everywhere: Database.Statement<[], { repository: string }>
+
   constructor(db: Database.Database) {
+    this.#everywhere = db.prepare('SELECT DISTINCT repository FROM placements ORDER BY repository')
     this.#has = db.prepare('SELECT 1 AS one FROM placements WHERE digest = ? AND repository = ?')
     this.#add = db.prepare('INSERT INTO placements (digest, repository) VALUES (?, ?) ON CONFLICT DO NOTHING')
     this.#remove = db.prepare('DELETE FROM placements WHERE digest = ? AND repository = ?')
@@ -26,6 +29,11 @@ export class Placements {
 
   remove(repository: string, digest: Digest): void {
     this.#remove.run(digest, repository)
+  }
+
+  /** Every repository that this agent has put something into. */
+  repositories(): string[] {
+    return this.#everywhere.all().map(row => row.repository)
   }
 
   /** Repositories that the content can be mounted from, at most 1000. */

@@ -7,6 +7,7 @@ import { Reach } from '../../store/reach.ts'
 import type { Store } from '../../store/store.ts'
 import { Footprint } from './footprint.ts'
 import { type Hold, type LocalImage, nameOf, type Removal, type Shelf } from './shelf.ts'
+import { dropStaleIngests } from './stale-ingests.ts'
 
 /** Repositories that are looked through before others get their turn. */
 const batchSize = 32
@@ -14,10 +15,12 @@ const batchSize = 32
 export class EmbeddedShelf implements Shelf {
   readonly kind = 'embedded'
   readonly limits = []
-  readonly #store: Pick<Store, 'upkeep'>
+  readonly #store: Pick<Store, 'upkeep' | 'content'>
+  readonly #now: () => number
 
-  constructor(store: Pick<Store, 'upkeep'>) {
+  constructor(store: Pick<Store, 'upkeep' | 'content'>, now: () => number) {
     this.#store = store
+    this.#now = now
   }
 
   async images(): Promise<readonly LocalImage[]> {
@@ -50,7 +53,9 @@ export class EmbeddedShelf implements Shelf {
   }
 
   async collect(held: HeldContent, signal: AbortSignal): Promise<CollectReport> {
-    return await this.#store.upkeep.collect({ held, signal })
+    const dropped = await dropStaleIngests(this.#store.content, held, this.#now())
+    const report = await this.#store.upkeep.collect({ held, signal })
+    return { ...report, bytes: report.bytes + dropped }
   }
 
   named(holds: readonly Hold[], now: number): void {
