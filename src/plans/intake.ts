@@ -39,6 +39,11 @@ export interface Receipt {
   readonly problems?: readonly string[]
 }
 
+/** A plan with `withdrawn: true`. */
+interface WithdrawalPlan extends Pick<Plan, 'revision' | 'package'> {
+  readonly scope: Scope
+}
+
 /** Plans that stand at once. */
 const maxPlans = 10_000
 /** Topic levels up to this length are answered under their own name, however unusable it is. */
@@ -142,8 +147,9 @@ export class Intake {
       return { outcome: 'unchanged', name, revision }
     }
     if (known === undefined && this.#options.rows.countStanding() >= maxPlans) {
+      const says = { kind: 'refused', name, revision, package: plan.package } as const
       const problems = [`this edge has ${maxPlans} plans already`]
-      return this.#refuse({ kind: 'refused', reason: 'Infeasible', problems, name, revision }, arrival)
+      return this.#refuse({ ...says, reason: 'Infeasible', problems }, arrival)
     }
     this.#options.rows.putPlan(
       {
@@ -156,7 +162,7 @@ export class Intake {
       },
       this.#options.now(),
     )
-    this.#settle(name, plan.withdrawn ? { scope, revision } : undefined)
+    this.#settle(name, plan.withdrawn ? { scope, revision, package: plan.package } : undefined)
     return { outcome: plan.withdrawn ? 'withdrawn' : 'accepted', name, revision }
   }
 
@@ -204,7 +210,7 @@ export class Intake {
    * Brings the plan's run and status in line with the rows of its scopes.
    * @param withdrawal the plan with `withdrawn: true` that is the occasion, and has to be answered under its own revision.
    */
-  #settle(name: string, withdrawal?: { scope: Scope; revision: number }): void {
+  #settle(name: string, withdrawal?: WithdrawalPlan): void {
     const { rows } = this.#options
     const effective = this.#effective(name)
     const status = rows.status(name)
@@ -227,7 +233,7 @@ export class Intake {
     if (plan === undefined) {
       // An older version of the agent has accepted what this one does not understand
       const problems = listFormProblems(row.document === null ? undefined : JSON.parse(row.document))
-      book.begin(refusalDraft(name, row.revision, 'Invalid', problems), { run, scope })
+      book.begin(refusalDraft({ ...row, package: undefined }, 'Invalid', problems), { run, scope })
       return
     }
     for (const [position, { target, source }] of plan.images.entries()) {
@@ -249,19 +255,20 @@ export class Intake {
     rows.removeOtherRuns(name, run, rows.status(name)?.readyRun ?? null)
   }
 
-  #endWithdrawn(name: string, withdrawal?: { scope: Scope; revision: number }): void {
+  #endWithdrawn(name: string, withdrawal?: WithdrawalPlan): void {
     const { rows, book } = this.#options
     const row = rows.status(name)
     if (row === undefined) {
       if (withdrawal === undefined) return
-      const { scope, revision } = withdrawal // of a plan that was never here: it gets its answer all the same
-      book.begin(unknownDraft(name, revision, 'Withdrawn'), { run: rows.next('run'), scope })
+      // of a plan that was never here: it gets its answer all the same
+      book.begin(unknownDraft({ ...withdrawal, name }, 'Withdrawn'), { run: rows.next('run'), scope: withdrawal.scope })
       return
     }
     const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
     const revision = withdrawal?.revision ?? last.revision
     if (last.phase === 'Withdrawn' && last.revision === revision) return
-    book.record({ ...last, revision, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
+    const says = { revision, package: withdrawal?.package ?? last.package }
+    book.record({ ...last, ...says, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
     this.#touched.add(name)
   }
 
@@ -283,6 +290,7 @@ export class Intake {
       problems: [problem],
       name: plan.name,
       revision: plan.revision,
+      package: plan.package,
     } as const
     return { ...this.#refuse(refusal, arrival), outcome: 'stale' }
   }
@@ -298,7 +306,7 @@ export class Intake {
     this.#options.logger.warn({ plan: name.slice(0, maxTopicName), via: arrival.via, reason, problems }, 'plan refused')
     if (arrival.via === 'http' || name === '' || name.length > maxTopicName) return receipt
     const { rows, book } = this.#options
-    const draft = refusalDraft(name, revision ?? null, reason, problems)
+    const draft = refusalDraft({ ...refusal, name }, reason, problems)
     const row = rows.status(name)
     if (row !== undefined && row.phase !== 'Rejected') book.refuse(draft)
     else book.begin(draft, { run: rows.next('run'), scope: arrival.scope })

@@ -13,7 +13,7 @@ import {
 } from '../oci/reference.ts'
 import type { ImageRequest } from '../transfer/engine.ts'
 import { readPayload } from './payload.ts'
-import { isPlanDocument, limitProblems, listFormProblems } from './problems.ts'
+import { isPackageInfo, isPlanDocument, limitProblems, listFormProblems } from './problems.ts'
 import { type PackageInfo, type PlanDocument, planNamePattern } from './schema.ts'
 import type { RejectedReason } from './status.ts'
 import { readSwImageDesc } from './sw-image-desc.ts'
@@ -44,6 +44,7 @@ export type PlanReading =
       /** As far as they can be made out. */
       readonly name: string | undefined
       readonly revision: number | undefined
+      readonly package: PackageInfo | undefined
     }
 
 export interface PlanContext {
@@ -226,6 +227,7 @@ function refused(reason: RejectedReason, problems: readonly string[], document: 
     problems: limitProblems(problems),
     name: typeof name === 'string' && isPlanName(name) ? name : undefined,
     revision: typeof revision === 'number' && Number.isSafeInteger(revision) ? revision : undefined,
+    package: peekPackage(document),
   }
 }
 
@@ -235,6 +237,14 @@ function peek(document: unknown, key: 'name' | 'revision'): unknown {
   const { metadata } = document
   if (typeof metadata !== 'object' || metadata === null) return undefined
   return Object.entries(metadata).find(([name]) => name === key)?.[1]
+}
+
+/** The package that a document names, be the rest of it valid or not. */
+function peekPackage(document: unknown): PackageInfo | undefined {
+  if (typeof document !== 'object' || document === null || !('spec' in document)) return undefined
+  const { spec } = document
+  if (typeof spec !== 'object' || spec === null || !('package' in spec)) return undefined
+  return isPackageInfo(spec.package) ? spec.package : undefined
 }
 
 /** `user:secret@` out of a text that is repeated to others. A tag before `@sha256:` stays. */

@@ -4,16 +4,22 @@ import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Settings } from 'typebox/system'
 import { nearest } from '../oci/nearest.ts'
-import { notOffered, type PlanDocument, PlanSchema } from './schema.ts'
+import { notOffered, type PackageInfo, PackageSchema, type PlanDocument, PlanSchema } from './schema.ts'
 
 /** Problems that are listed; the rest is counted. */
 export const maxProblems = 100
 
 const validator = Compile(PlanSchema)
+const packageValidator = Compile(PackageSchema)
 
 /** Whether a value has the form of a plan. */
 export function isPlanDocument(value: unknown): value is PlanDocument {
   return validator.Check(value)
+}
+
+/** Whether a value has the form of a plan's `package`. */
+export function isPackageInfo(value: unknown): value is PackageInfo {
+  return packageValidator.Check(value)
 }
 
 /** Everything that is wrong with the form of a value, a line each: `spec.images[0].source: expected text, got a number`. */

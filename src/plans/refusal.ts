@@ -1,4 +1,5 @@
 /** Statuses that answer plans which were never accepted. Used by the intake. */
+import type { PackageInfo } from './schema.ts'
 import type { Phase, RejectedReason, StatusDraft } from './status.ts'
 
 const hints: Record<RejectedReason, string> = {
@@ -9,22 +10,24 @@ const hints: Record<RejectedReason, string> = {
   Infeasible: 'Withdraw plans that are not needed any more.',
 }
 
-/** The answer to a plan that is not taken: every problem, and what to do. */
-export function refusalDraft(
-  name: string,
-  revision: number | null,
-  reason: RejectedReason,
-  problems: readonly string[],
-): StatusDraft {
-  const hint = hints[reason]
-  return { ...unknownDraft(name, revision, 'Rejected'), reason, message: problems.join('; '), hint }
+/** What a plan that is not taken says of itself, as far as it can be made out. */
+export interface RefusedPlan {
+  readonly name: string
+  readonly revision: number | undefined
+  readonly package: PackageInfo | undefined
 }
 
-/** A status of a plan of which nothing is known but its name. */
-export function unknownDraft(name: string, revision: number | null, phase: Phase): StatusDraft {
+/** The answer to a plan that is not taken: every problem, and what to do. */
+export function refusalDraft(plan: RefusedPlan, reason: RejectedReason, problems: readonly string[]): StatusDraft {
+  const hint = hints[reason]
+  return { ...unknownDraft(plan, 'Rejected'), reason, message: problems.join('; '), hint }
+}
+
+/** A status of a plan of which nothing is known but what it says of itself. */
+export function unknownDraft(plan: RefusedPlan, phase: Phase): StatusDraft {
   return {
-    plan: name,
-    revision,
+    plan: plan.name,
+    revision: plan.revision ?? null,
     phase,
     reason: null,
     message: null,
@@ -32,6 +35,6 @@ export function unknownDraft(name: string, revision: number | null, phase: Phase
     quote: null,
     bytes: { done: 0, fetched: 0, resumed: 0 },
     images: [],
-    package: null,
+    package: plan.package ?? null,
   }
 }

@@ -78,6 +78,21 @@ t.test('a lower revision is refused as stale, and the standing plan keeps its re
   t.equal(site.messages().length, 1, 'over HTTP the receipt is the answer')
 })
 
+t.test('a plan that is not taken is answered with its package and hosts, too', async t => {
+  const site = siteWith(t)
+  const info = { packageId: 'abc', hostIp: ['10.0.0.7', '10.0.0.8'] }
+  const answer = { package: info, mecHostInfo: [{ hostIp: '10.0.0.7', status: 'Error' }, { hostIp: '10.0.0.8' }] }
+  site.send(planOf('bad', ['A:1'], { spec: { package: info } }))
+  t.match(site.plans.find('bad'), { phase: 'Rejected', ...answer })
+  site.send(revision(2))
+  site.send(planOf('shop', ['up.example/web:1'], { metadata: { revision: 1 }, spec: { package: info } }))
+  t.match(site.statuses.at(-1), { phase: 'Rejected', reason: 'Stale', ...answer })
+  site.send(planOf('odd', ['A:1'], { spec: { package: { hostIp: 7 } } }))
+  t.match(site.plans.find('odd'), { phase: 'Rejected', package: null, mecHostInfo: [] })
+  site.send(planOf('gone', [], { spec: { withdrawn: true, package: info } }))
+  t.match(site.plans.find('gone'), { phase: 'Withdrawn', package: info })
+})
+
 t.test('a bad plan is answered with every problem; with nothing accepted before, the answer is retained', async t => {
   const site = siteWith(t)
   const bad = planOf('shop', ['A:1', 'https://x/y'], { metadata: { revision: 7 } })
