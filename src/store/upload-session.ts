@@ -91,7 +91,7 @@ export class UploadSession {
    */
   async append(body: AsyncIterable<Uint8Array>, limits: AppendLimits, signal: AbortSignal): Promise<void> {
     const end = this.#offset + (limits.length ?? Number.POSITIVE_INFINITY)
-    const file = await this.#local(() => this.#openForWriting(limits.length, signal))
+    const file = await this.#local(() => this.#openForWriting(limits.length, signal), signal)
     try {
       for await (const chunk of body) {
         checkRoom(this.#offset + chunk.byteLength, end, limits.maxBytes)
@@ -110,13 +110,13 @@ export class UploadSession {
     }
   }
 
-  /** Whether everything that came is `digest`, and on the disk itself. */
-  async verify(digest: Digest): Promise<boolean> {
+  /** Whether everything that came is `digest`, and on the disk itself. @throws the signal's reason when it is aborted meanwhile. */
+  async verify(digest: Digest, signal: AbortSignal): Promise<boolean> {
     if (this.#algorithm !== algorithmOf(digest)) this.#startOver(algorithmOf(digest))
     return await this.#local(async () => {
       const file = await open(this.path, openFlags, 0o644)
       try {
-        const hash = await this.#hashOf(file)
+        const hash = await this.#hashOf(file, signal)
         // What an earlier process wrote may be in the page cache alone.
         if (this.#synced < this.#offset) await file.datasync()
         this.#synced = this.#offset
@@ -126,7 +126,7 @@ export class UploadSession {
       } finally {
         await file.close()
       }
-    })
+    }, signal)
   }
 
   /** Throws away what has arrived. */
@@ -172,7 +172,7 @@ export class UploadSession {
   }
 
   /** The running hash over everything so far, made from the file where it isn't at hand. */
-  async #hashOf(file: FileHandle, signal?: AbortSignal): Promise<Hash> {
+  async #hashOf(file: FileHandle, signal: AbortSignal): Promise<Hash> {
     if (this.#hash !== undefined && this.#hashed === this.#offset) return this.#hash
     this.#startOver(this.#algorithm)
     const hash = createHash(this.#algorithm)
@@ -192,16 +192,22 @@ export class UploadSession {
   async #close(file: AppendFile): Promise<void> {
     try {
       await file.flush()
+    } catch (error) {
+      const full = localError(error, '').code === 'NO_SPACE'
+      // A full disk took what it took. After any other failure only what was synced before can be trusted, and not the running hash.
+      this.#offset = full ? file.written : this.#synced
+      if (!full) this.#startOver(this.#algorithm)
+      throw error
     } finally {
       await file.close()
-      this.#offset = file.written
     }
   }
 
-  async #local<T>(work: () => Promise<T>): Promise<T> {
+  async #local<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await work()
     } catch (error) {
+      signal?.throwIfAborted()
       throw localError(error, `write upload ${this.id}`)
     }
   }

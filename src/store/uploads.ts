@@ -48,8 +48,15 @@ interface Said {
 interface Held {
   readonly session: UploadSession
   usedAt: number
-  /** The request that is working with the session. */
-  worker: { readonly interrupt: AbortController; readonly done: Promise<void> } | undefined
+  worker: Worker | undefined
+}
+
+/** The request that is working with a session. */
+interface Worker {
+  readonly interrupt: AbortController
+  readonly done: Promise<void>
+  /** Whether a later request ends it. One that only hashes is waited for: beginning again would take as long. */
+  readonly yields: boolean
 }
 
 const defaults = { maxSessions: 256, maxBytes: 128 * 1024 ** 3, maxIdleMs: 24 * 3_600_000 }
@@ -134,7 +141,7 @@ export class Uploads {
     const { session } = this.#get(repository, id)
     // Beyond what has come even now: it can't be the same client going on, so nobody is interrupted for it.
     if (start !== undefined && start > session.offset) throw outOfOrder(session.offset)
-    return await this.#alone(repository, id, async signal => {
+    return await this.#alone(repository, id, true, async signal => {
       if (start !== undefined && start !== session.offset) throw outOfOrder(session.offset)
       await this.#checkSpace(session.offset, length)
       if (algorithm !== undefined) session.expect(algorithm)
@@ -150,10 +157,10 @@ export class Uploads {
    * @throws ImageError `DIGEST_MISMATCH`: the session and its bytes are gone then, since nobody knows what they are. `NO_SPACE`: it stays.
    */
   async finish(repository: string, id: string, digest: Digest): Promise<number> {
-    return await this.#alone(repository, id, async () => {
+    return await this.#alone(repository, id, false, async signal => {
       const { session } = this.#get(repository, id)
       const size = session.offset
-      if (!(await session.verify(digest))) {
+      if (!(await session.verify(digest, signal))) {
         await this.#drop(session)
         throw new ImageError('DIGEST_MISMATCH', `the ${size} bytes that came are not ${shortDigest(digest)}`)
       }
@@ -168,20 +175,27 @@ export class Uploads {
 
   /** Ends the session and throws away what has arrived. @throws UploadError `UNKNOWN`. */
   async cancel(repository: string, id: string): Promise<void> {
-    await this.#alone(repository, id, async () => await this.#drop(this.#get(repository, id).session))
+    await this.#alone(repository, id, false, async () => await this.#drop(this.#get(repository, id).session))
   }
 
-  /** Runs `work` as the only one at the session; an earlier request at it is ended first. */
-  async #alone<T>(repository: string, id: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /** Runs `work` as the only one at the session; an earlier request at it is ended first, where it yields. */
+  async #alone<T>(
+    repository: string,
+    id: string,
+    yields: boolean,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const held = this.#get(repository, id)
     while (held.worker) {
-      held.worker.interrupt.abort(new UploadError('TAKEN_OVER', 'a later request goes on with this upload'))
-      await held.worker.done
+      const { worker } = held
+      if (worker.yields)
+        worker.interrupt.abort(new UploadError('TAKEN_OVER', 'a later request goes on with this upload'))
+      await worker.done
     }
     this.#get(repository, id) // it may be gone since
     const interrupt = new AbortController()
     const { promise: done, resolve } = Promise.withResolvers<void>()
-    held.worker = { interrupt, done }
+    held.worker = { interrupt, done, yields }
     try {
       return await work(interrupt.signal)
     } finally {

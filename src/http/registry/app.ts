@@ -182,7 +182,9 @@ function writesAreOff(): RegistryFault {
 
 function sendError(error: FastifyError | RegistryFault, reply: FastifyReply, logger: Logger): void {
   const fault = toFault(error)
-  if (fault.status >= 500) logger.error({ err: error }, 'a registry request failed')
+  // A lost link is no fault of the registry, and nobody hears the answer.
+  if (reply.request.raw.errored) logger.debug({ reason: error.message }, 'a client left before the end of its request')
+  else if (fault.status >= 500) logger.error({ err: error }, 'a registry request failed')
   // A content header set before things went wrong would describe the wrong body.
   for (const name of ['content-length', 'etag', 'docker-content-digest', 'cache-control']) reply.removeHeader(name)
   void reply.code(fault.status).headers(fault.headers).header('content-type', 'application/json').send(faultBody(fault))

@@ -104,7 +104,7 @@ async function takeWhole(
   } catch (error) {
     // Nobody was told of the session, so nobody can go on with it.
     if (uploads.find(repository, id)) await uploads.cancel(repository, id)
-    throw request.raw.errored ? clientGone(error) : error
+    throw error
   }
 }
 
@@ -130,7 +130,7 @@ async function append(
         headers: status ? statusHeaders(repository, status) : {},
       })
     }
-    throw request.raw.errored ? clientGone(error) : error
+    throw error
   }
 }
 
@@ -197,9 +197,4 @@ function checkDigest(text: string | undefined): Digest {
 function checkAlgorithm(text: string | undefined): DigestAlgorithm {
   if (text === undefined || text === 'sha256' || text === 'sha512') return text ?? 'sha256'
   throw new RegistryFault(400, 'UNSUPPORTED', 'digests here are of sha256 or sha512')
-}
-
-/** Nobody hears it; it is for the log, where a lost link is no fault of the registry. */
-function clientGone(cause: unknown): RegistryFault {
-  return new RegistryFault(400, 'BLOB_UPLOAD_INVALID', 'the client left before the end of its request', { cause })
 }
