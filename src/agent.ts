@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import { Access } from './agent/access.ts'
 import { Engine } from './agent/engine.ts'
 import { takeInventory } from './agent/inventory.ts'
+import { Management } from './agent/management.ts'
 import { protectWanted } from './agent/protection.ts'
 import { formatListen } from './config/forms.ts'
 import type { Config } from './config.ts'
@@ -54,6 +55,7 @@ export class Agent {
     this.#started.push({ name: 'engine', stop: () => engine.close() })
     const access = new Access(this.#config, { state: engine.state, logger: this.#options.logger })
     const { plans, outbox } = this.#createPlans(engine)
+    const management = new Management(this.#config, { engine, access, plans, logger: this.#options.logger })
     const link = this.#createLink(engine, plans, outbox)
     const api = this.#createApi(engine, access, plans, outbox, link)
 
@@ -61,11 +63,16 @@ export class Agent {
     this.#started.push({ name: 'access', stop: async () => access.stop() })
     await engine.side.serve({
       gate: access.registry,
-      protects: protectWanted(() => plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` }))),
+      protects: protectWanted(() => [
+        ...plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` })),
+        ...management.repositories.holds().map(hold => ({ ...hold, holder: `Repository ${hold.holder}` })),
+      ]),
       wrote: access.recordWrite,
     })
     plans.start()
     this.#started.push({ name: 'plans', stop: () => plans.stop() })
+    await management.start()
+    this.#started.push({ name: 'management', stop: () => management.stop() })
     await api.start()
     this.#started.push({ name: 'api', stop: () => api.stop() })
     if (link) {

@@ -88,6 +88,13 @@ export interface Config {
   readonly mqtt?: MqttConfig
   readonly transfer: { readonly concurrency: number; readonly stallTimeoutMs: number }
   readonly api: { readonly listen: ListenAddress; readonly tls?: TlsConfig; readonly allowInsecure: boolean }
+  readonly management: {
+    /** Absolute paths of modules. */
+    readonly providers: readonly string[]
+    readonly verifyIntervalMs: number
+    /** At once. */
+    readonly syncs: number
+  }
   readonly access: {
     /** Without it the agent looks for a systemd credential, else it keeps a key of its own. */
     readonly vaultKeyFile?: string

@@ -19,14 +19,14 @@ export class Engine {
   readonly side: LocalSide
   readonly transfer: Transfer
   readonly ledger: UpstreamLedger
-  readonly #registries: Registries
+  readonly registries: Registries
 
   private constructor(config: Config, state: State, { logger, version }: EngineOptions) {
     const userAgent = `edge-image-agent/${version}`
     this.state = state
     this.ledger = new UpstreamLedger()
     this.side = createLocalSide(config, { state, logger, userAgent })
-    this.#registries = new Registries({
+    this.registries = new Registries({
       hosts: config.upstreams,
       dockerConfig: config.dockerConfig,
       userAgent,
@@ -36,7 +36,7 @@ export class Engine {
     })
     this.transfer = new Transfer({
       local: this.side.local,
-      registries: this.#registries,
+      registries: this.registries,
       mirrors: new Map(config.upstreams.map(upstream => [upstream.host, upstream.mirrors])),
       referrers: new ReferrerAnswers(state.db),
       ledger: this.ledger,
@@ -65,7 +65,7 @@ export class Engine {
   /** Waits until no transfer holds a file, then closes everything. Callers have aborted what they started. */
   async close(): Promise<void> {
     try {
-      await this.#registries.close()
+      await this.registries.close()
       await this.transfer.stop()
       await this.side.stop()
     } finally {

@@ -20,12 +20,12 @@ import { Placements } from '../state/placements.ts'
 import { TagJournal } from '../state/tag-journal.ts'
 import { ContentStore } from '../store/content.ts'
 import { Store } from '../store/store.ts'
-import type { LocalRegistry } from '../transfer/local.ts'
+import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import { EmbeddedRegistry } from '../transfer/local-embedded.ts'
 import { ExternalRegistry } from '../transfer/local-external.ts'
 
 export interface LocalSide {
-  readonly local: LocalRegistry
+  readonly local: LocalRegistry & LocalReader
   readonly facts: LocalRegistryState
   /** What nodes took; undefined beside an external registry, which keeps that to itself. */
   readonly traffic: Traffic | undefined
@@ -63,7 +63,7 @@ export function createLocalSide(config: Config, parts: LocalSideParts): LocalSid
 }
 
 class EmbeddedSide implements LocalSide {
-  readonly local: LocalRegistry
+  readonly local: LocalRegistry & LocalReader
   readonly #config: EmbeddedRegistryConfig
   readonly #store: Store
   readonly #logger: Logger

@@ -10,6 +10,7 @@ import type {
   UpstreamConfig,
 } from '../config.ts'
 import { parsePlatform } from '../oci/platform.ts'
+import { parseDuration } from '../oci/quantities.ts'
 import { readSecret } from './files.ts'
 import {
   defaultId,
@@ -20,7 +21,6 @@ import {
   parseMirror,
   parseUpstreamHost,
 } from './forms.ts'
-import { parseDuration } from './quantities.ts'
 import type { ConfigDocument } from './schema.ts'
 
 type EmbeddedDocument = ConfigDocument['registry']['embedded']
@@ -72,6 +72,7 @@ export function buildConfig(document: CompleteDocument): Config {
     ...(mqtt === undefined ? {} : { mqtt: buildMqtt(mqtt) }),
     transfer: { concurrency: transfer.concurrency, stallTimeoutMs: millisecondsOf(transfer.stallTimeout) },
     api: buildApi(document.api),
+    management: buildManagement(document.management),
     access: buildAccessControl(document.access),
     log: { level: log.level },
   }
@@ -126,6 +127,10 @@ function buildMqtt(mqtt: NonNullable<ConfigDocument['mqtt']>): MqttConfig {
 
 function buildApi({ listen, tls, allowInsecure }: ConfigDocument['api']): Config['api'] {
   return { listen: listenOf(listen), allowInsecure, ...(tls === undefined ? {} : { tls }) }
+}
+
+function buildManagement({ providers, verifyInterval, syncs }: ConfigDocument['management']): Config['management'] {
+  return { providers, verifyIntervalMs: millisecondsOf(verifyInterval), syncs }
 }
 
 function buildAccessControl({ vaultKeyFile, auditRecords, auditAge }: ConfigDocument['access']): Config['access'] {

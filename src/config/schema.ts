@@ -208,6 +208,27 @@ export const ConfigSchema = Type.Object({
     },
     { description: "The agent's own HTTP server." },
   ),
+  management: Type.Object(
+    {
+      providers: list(
+        text('the path of a file', one => one !== '', { path: 'file' }),
+        {
+          default: [],
+          example: ['/etc/edge-image-agent/providers/quay.mjs'],
+          description: 'Modules with providers of your own: each exports `provider`. They run inside the agent.',
+        },
+      ),
+      verifyInterval: duration('1m', '7d', '10m', 'How often each image source is asked whether it lets us in.'),
+      syncs: Type.Integer({
+        minimum: 1,
+        maximum: 64,
+        expected: 'a whole number from 1 to 64',
+        default: 4,
+        description: 'Repositories that are synced at once.',
+      }),
+    },
+    { description: 'Image sources and what is kept in sync from them.' },
+  ),
   access: Type.Object(
     {
       vaultKeyFile: file(
