@@ -46,8 +46,8 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   readonly #logger: Logger
   /** The tag changes before: one set after the other, so that none is taken for one that a crash cut short. */
   #lastChange: Promise<unknown> = Promise.resolve()
-  /** Uploads in flight by repository and digest: two plans that place the same blob share one. */
-  readonly #placing = new Map<string, Promise<void>>()
+  /** Uploads in flight by repository and digest: two plans that place the same blob share one, which whoever began it may stop. */
+  readonly #placing = new Map<string, { readonly done: Promise<void>; readonly signal: AbortSignal }>()
 
   constructor(options: ExternalRegistryOptions) {
     this.#registry = options.registry
@@ -71,7 +71,12 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     this.#staging.touch(digest)
     const bytes = await this.#staging.readBytes(digest)
     if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
-    return await asLocal(orMissing(this.#registry.fetchManifest(repository, digest, signal)))
+    for (const name of this.#candidates(repository, digest)) {
+      const found = await asLocal(orMissing(this.#registry.fetchManifest(name, digest, signal)))
+      if (found) return found
+      this.#placements.remove(name, digest)
+    }
+    return undefined
   }
 
   async keepManifest(manifest: RawManifest): Promise<void> {
@@ -89,14 +94,22 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
 
   async placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
     const key = `${repository}@${blob.digest}`
-    const placing =
-      this.#placing.get(key) ?? asLocal(this.#place(repository, blob, signal)).finally(() => this.#placing.delete(key))
-    this.#placing.set(key, placing)
-    await placing
+    for (let other = this.#placing.get(key); other; other = this.#placing.get(key)) {
+      try {
+        return await other.done
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!other.signal.aborted) throw error // else only its own caller has left: what that one wanted is wanted still
+      }
+    }
+    const done = asLocal(this.#place(repository, blob, signal)).finally(() => this.#placing.delete(key))
+    this.#placing.set(key, { done, signal })
+    await done
   }
 
   async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
     await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
+    this.#placements.add(repository, manifest.descriptor.digest)
   }
 
   async findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
@@ -182,10 +195,15 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     }
   }
 
-  /** A repository of the registry that holds the blob: the wanted one first, else one that it can be mounted from. */
-  async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+  /** Repositories that may hold the content: the wanted one first. */
+  #candidates(repository: string, digest: Digest): readonly string[] {
     const others = this.#placements.repositoriesOf(digest).filter(name => name !== repository)
-    for (const name of [repository, ...others.slice(0, 3)]) {
+    return [repository, ...others.slice(0, 3)]
+  }
+
+  /** A repository of the registry that holds the blob: the wanted one, else one that it can be mounted from. */
+  async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+    for (const name of this.#candidates(repository, digest)) {
       if (await this.#registry.hasBlob(name, digest, signal)) return name
       this.#placements.remove(name, digest)
     }
@@ -197,19 +215,19 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     if (holder !== repository) {
       const mounted = holder !== undefined && (await this.#registry.mountBlob(repository, blob.digest, holder, signal))
       if (!mounted)
-        await this.#registry.uploadBlob(repository, blob, offset => this.#open(blob, holder, offset, signal), signal)
+        await this.#registry.uploadBlob(
+          repository,
+          blob,
+          offset => this.#open(repository, blob, offset, signal),
+          signal,
+        )
     }
     this.#placements.add(repository, blob.digest)
     await this.#staging.remove(blob.digest)
   }
 
   /** The blob's bytes from the staging folder, else from the registry's own other repository: never again from upstream. */
-  async *#open(
-    blob: Descriptor,
-    holder: string | undefined,
-    offset: number,
-    signal: AbortSignal,
-  ): AsyncGenerator<Uint8Array> {
+  async *#open(repository: string, blob: Descriptor, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const staged = await this.#staging.openBlob(blob.digest)
     if (staged) {
       try {
@@ -217,7 +235,11 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
       } finally {
         await staged.close()
       }
-    } else if (holder !== undefined) {
+      return
+    }
+    // Asked only now: what was staged may have gone to another repository since the upload began
+    const holder = await this.#holder(repository, blob.digest, signal)
+    if (holder !== undefined) {
       const { offset: start, body } = await this.#registry.fetchBlob(holder, blob, { offset, signal })
       yield* dropFirst(body, offset - start)
     } else if (blob.size > 0)

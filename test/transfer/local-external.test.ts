@@ -62,6 +62,32 @@ t.test(
   },
 )
 
+t.test('a manifest that another repository holds is not fetched again', async t => {
+  const { upstream, site } = await start(t)
+  const sample = image()
+  offer(upstream, 'mecm/one', '1', sample)
+  await bring(site, wish(`${upstream.host}/mecm/one:1`))
+  upstream.clearLog()
+  const pinned = `${upstream.host}/mecm/one@${sample.root.descriptor.digest}`
+  await bring(site, wish(pinned, { target: { repository: 'mecm/two', tag: '1' } }))
+  t.same(upstream.requests, [])
+})
+
+t.test('an upload that two plans wait for goes on though the one that began it leaves', async t => {
+  const { upstream, registry, site } = await start(t)
+  offer(upstream, 'mecm/app', '1', image({ layers: [2000] }))
+  const found = await site.transfer.resolve(wish(`${upstream.host}/mecm/app:1`), new AbortController().signal)
+  const [first, second] = [new AbortController(), new AbortController()]
+  registry.fault({ kind: 'upload', method: 'POST' }, { do: 'hang' }, found.blobs.length)
+  const leaving = t.rejects(site.transfer.fetch(found, { signal: first.signal, priority: 50 }))
+  await registry.until(() => registry.count({ kind: 'upload' }) === found.blobs.length)
+  const staying = site.transfer.fetch(found, { signal: second.signal, priority: 50 })
+  await new Promise(resolve => setTimeout(resolve, 50)) // it finds everything staged, and joins
+  first.abort()
+  await Promise.all([leaving, staying])
+  t.equal(registry.content.repository('mecm/app').manifests.size, 1)
+})
+
 t.test('an index without its other platforms is handled as configured, and it is told', async t => {
   const sample = multiPlatform(['linux/amd64', 'linux/arm64'])
   const only = { platforms: ['linux/arm64'] }
