@@ -4,13 +4,21 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { Denials } from '../../src/access/denials.ts'
+import { LoginLimit } from '../../src/access/login-limit.ts'
+import { Passes } from '../../src/access/passes.ts'
+import type { Role } from '../../src/access/roles.ts'
+import { Logins } from '../../src/http/access/logins.ts'
+import { RegistryGate } from '../../src/http/access/registry-access.ts'
 import type { RegistryServer } from '../../src/http/registry/server.ts'
 import type { Store } from '../../src/store/store.ts'
+import { openAccess } from '../fixtures/access.ts'
 import { lackingContainerd, startContainerd } from '../fixtures/containerd.ts'
 import { fillStore } from '../fixtures/fill-store.ts'
 import { everyKind, type Sample } from '../fixtures/images.ts'
 import { lacking } from '../fixtures/programs.ts'
 import { startPushRegistry } from '../fixtures/push-registry.ts'
+import { silent } from '../fixtures/state-folder.ts'
 
 const run = promisify(execFile)
 
@@ -139,3 +147,81 @@ t.test('containerd pushes every kind', { skip: lackingContainerd() }, async t =>
     target.store.findTag('mecm/kind-0', 'v1')?.descriptor.digest,
   )
 })
+
+/** The registry with access control, and a token of each role. */
+async function startGuarded(t: Test, anonymousPull: boolean) {
+  const dir = t.testdir({ access: {}, registry: {}, folder: {} })
+  const { audit, tokens } = openAccess(t, { dir: join(dir, 'access') })
+  const logins = new Logins({ tokens, limit: new LoginLimit(), denials: new Denials({ audit, logger: silent }) })
+  const gate = new RegistryGate({ logins, passes: new Passes({ tokens }), anonymousPull, push: true })
+  const { authorize, issuePass } = gate
+  const registry = await startPushRegistry(t, { dir: join(dir, 'registry'), authorize, issuePass })
+  const tokenOf = (role: Role) =>
+    tokens.create({ name: role, grants: [{ role, namespace: '*' }] }, { who: 'test' }).secret
+  const secrets = {
+    viewer: tokenOf('image-viewer'),
+    operator: tokenOf('image-operator'),
+    admin: tokenOf('image-admin'),
+  }
+  return { ...registry, secrets, folder: join(dir, 'folder') }
+}
+
+/** An image in a folder, for a client to push. */
+async function prepareFolder(t: Test, folder: string): Promise<string> {
+  const source = await startPushRegistry(t, { dir: join(folder, '..') })
+  const sample = everyKind()['oci index']
+  if (sample) await fillStore(source.store, 'mecm/app', 'v1', sample)
+  const local = `oci:${join(folder, 'layout')}:v1`
+  await skopeo('copy', '--all', '--src-tls-verify=false', `docker://${source.server.address}/mecm/app:v1`, local)
+  return local
+}
+
+for (const anonymousPull of [true, false]) {
+  const what = anonymousPull ? 'where anyone pulls' : 'where reading needs a token, too'
+  t.test(`skopeo logs in with a token to push and delete, ${what}`, { skip: lacking('skopeo') }, async t => {
+    const { server, secrets, folder, store, written } = await startGuarded(t, anonymousPull)
+    const local = await prepareFolder(t, folder)
+    const image = `docker://${server.address}/mecm/app:v1`
+    const push = (...login: readonly string[]) =>
+      skopeo('copy', '--all', '--dest-tls-verify=false', ...login, local, image)
+    await t.rejects(push('--dest-no-creds'), 'without a token')
+    await t.rejects(push('--dest-creds', 'ci:wrong'), 'with a wrong one')
+    await t.rejects(push('--dest-creds', `ci:${secrets.viewer}`), 'without the right')
+    t.equal(store.hasRepository('mecm/app'), false)
+    await push('--dest-creds', `ci:${secrets.operator}`)
+    t.ok(store.findTag('mecm/app', 'v1'))
+    t.match(written.at(-1), { caller: 'image-operator', object: 'tag', reference: 'v1' })
+
+    const inspect = (...login: readonly string[]) => skopeo('inspect', '--raw', '--tls-verify=false', ...login, image)
+    if (anonymousPull) await inspect('--no-creds')
+    else await t.rejects(inspect('--no-creds'))
+    await inspect('--creds', `x:${secrets.viewer}`)
+
+    const remove = (secret: string) => skopeo('delete', '--tls-verify=false', '--creds', `x:${secret}`, image)
+    await t.rejects(remove(secrets.operator), 'the operator may not delete')
+    await remove(secrets.admin)
+    t.equal(store.findTag('mecm/app', 'v1'), undefined)
+  })
+
+  t.test(`containerd logs in with a token to push and pull, ${what}`, { skip: lackingContainerd() }, async t => {
+    const { server, secrets, folder, store } = await startGuarded(t, anonymousPull)
+    const containerd = await startContainerd()
+    t.teardown(() => containerd.stop())
+    const source = await startPushRegistry(t, { dir: folder })
+    const sample = everyKind()['oci index']
+    if (sample) await fillStore(source.store, 'mecm/app', 'v1', sample)
+    const from = `${source.server.address}/mecm/app:v1`
+    await containerd.ctr('content', 'fetch', '--plain-http', '--all-platforms', from)
+    const to = `${server.address}/mecm/app:v1`
+    const push = (...login: readonly string[]) => containerd.ctr('images', 'push', '--plain-http', ...login, to, from)
+    await t.rejects(push(), 'without a token')
+    await t.rejects(push('--user', `x:${secrets.viewer}`), 'without the right')
+    await push('--user', `x:${secrets.operator}`)
+    t.ok(store.findTag('mecm/app', 'v1'))
+    const fetch = (...login: readonly string[]) =>
+      containerd.ctr('content', 'fetch', '--plain-http', '--all-platforms', ...login, to)
+    if (anonymousPull) await fetch()
+    else await t.rejects(fetch(), 'pull without a token')
+    await fetch('--user', `x:${secrets.viewer}`)
+  })
+}
