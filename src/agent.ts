@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import { Access } from './agent/access.ts'
 import { Engine } from './agent/engine.ts'
 import { takeInventory } from './agent/inventory.ts'
+import { LifecycleSide } from './agent/lifecycle.ts'
 import { Management } from './agent/management.ts'
 import { protectWanted } from './agent/protection.ts'
 import { formatListen } from './config/forms.ts'
@@ -18,6 +19,7 @@ import { formatPlatform } from './oci/platform.ts'
 import { Outbox } from './plans/outbox.ts'
 import { Plans } from './plans/plans.ts'
 
+export { createTokenOffline } from './agent/offline-token.ts'
 export { pullImages } from './agent/pull.ts'
 
 export interface AgentOptions {
@@ -56,6 +58,17 @@ export class Agent {
     const access = new Access(this.#config, { state: engine.state, logger: this.#options.logger })
     const { plans, outbox } = this.#createPlans(engine)
     const management = new Management(this.#config, { engine, access, plans, logger: this.#options.logger })
+    const holds = () => [
+      ...plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` })),
+      ...management.repositories.holds().map(hold => ({ ...hold, holder: `Repository ${hold.holder}` })),
+    ]
+    const kept = new LifecycleSide(this.#config, {
+      ...{ engine, holds, audit: access.audit, logger: this.#options.logger },
+      requestsFor: repository => [...plans.requestsFor(repository), ...management.requestsFor(repository)],
+    })
+    management.repositories.events.on('changed', ({ spec, metadata }) =>
+      kept.belongs(spec.repository, metadata.namespace),
+    )
     const link = this.#createLink(engine, plans, outbox)
     const api = this.#createApi(engine, access, plans, outbox, link)
 
@@ -63,16 +76,15 @@ export class Agent {
     this.#started.push({ name: 'access', stop: async () => access.stop() })
     await engine.side.serve({
       gate: access.registry,
-      protects: protectWanted(() => [
-        ...plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` })),
-        ...management.repositories.holds().map(hold => ({ ...hold, holder: `Repository ${hold.holder}` })),
-      ]),
+      protects: protectWanted(holds),
       wrote: access.recordWrite,
     })
     plans.start()
     this.#started.push({ name: 'plans', stop: () => plans.stop() })
     await management.start()
     this.#started.push({ name: 'management', stop: () => management.stop() })
+    kept.start()
+    this.#started.push({ name: 'lifecycle', stop: () => kept.stop() })
     await api.start()
     this.#started.push({ name: 'api', stop: () => api.stop() })
     if (link) {

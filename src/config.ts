@@ -11,9 +11,11 @@ import { readEnvironment } from './config/environment.ts'
 import { readConfigFile } from './config/file.ts'
 import { checkFiles, checkSecrets } from './config/files.ts'
 import {
+  type DiskMark,
   formatListen,
   isLoopback,
   type ListenAddress,
+  parseDiskMark,
   parseListen,
   parseUpstreamHost,
   type UpstreamMirror,
@@ -94,6 +96,9 @@ export interface Config {
     readonly verifyIntervalMs: number
     /** At once. */
     readonly syncs: number
+    /** Of the embedded registry's disk. */
+    readonly disk: { readonly high: DiskMark; readonly low: DiskMark }
+    readonly scrub: { readonly bytesPerSecond: number; readonly everyMs: number }
   }
   readonly access: {
     /** Without it the agent looks for a systemd credential, else it keeps a key of its own. */
@@ -198,6 +203,13 @@ function checkRules(document: ConfigDocument, report: Report): void {
       `${api.listen} is reached from elsewhere, and tokens would cross the network in the clear: set api.tls, or listen on 127.0.0.1, or say api.allowInsecure: true`,
     )
   }
+  const { high, low } = document.management.disk
+  if (!isBelow(parseDiskMark(low), parseDiskMark(high))) {
+    report(
+      ['management', 'disk', 'low'],
+      `${low} is not below management.disk.high (${high}), in the same unit: both in % or both a size`,
+    )
+  }
   if (document.plans.trustedKeys.length > 0) {
     report(['plans', 'trustedKeys'], 'signed plans are not supported yet by this version: only []')
   }
@@ -211,6 +223,12 @@ function checkRules(document: ConfigDocument, report: Report): void {
     if (first !== undefined) report(['upstreams', at, 'host'], `"${host}" stands in upstreams[${first}] already`)
     else hosts.set(name, at)
   }
+}
+
+function isBelow(low: DiskMark | undefined, high: DiskMark | undefined): boolean {
+  if (low === undefined || high === undefined) return false
+  if ('share' in low) return 'share' in high && low.share < high.share
+  return 'bytes' in high && low.bytes < high.bytes
 }
 
 /** What is allowed but should be known. */

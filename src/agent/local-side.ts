@@ -14,6 +14,7 @@ import type { Protects, RegistryWrite } from '../http/registry/write-side.ts'
 import { parseTarget } from '../oci/reference.ts'
 import type { PlanStatus } from '../plans/status.ts'
 import { Registries } from '../registry/registries.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import { Placements } from '../state/placements.ts'
@@ -24,7 +25,24 @@ import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import { EmbeddedRegistry } from '../transfer/local-embedded.ts'
 import { ExternalRegistry } from '../transfer/local-external.ts'
 
+/** The embedded registry's content. */
+export interface EmbeddedContent {
+  readonly kind: 'embedded'
+  readonly store: Store
+  /** The folder of the layout. */
+  readonly root: string
+}
+
+/** What there is beside an external registry. */
+export interface ExternalContent {
+  readonly kind: 'external'
+  readonly registry: Registry
+  readonly staging: ContentStore
+}
+
 export interface LocalSide {
+  /** For the upkeep of what is stored. */
+  readonly content: EmbeddedContent | ExternalContent
   readonly local: LocalRegistry & LocalReader
   readonly facts: LocalRegistryState
   /** What nodes took; undefined beside an external registry, which keeps that to itself. */
@@ -68,6 +86,10 @@ class EmbeddedSide implements LocalSide {
   readonly #store: Store
   readonly #logger: Logger
   #server: RegistryServer | undefined
+
+  get content(): EmbeddedContent {
+    return { kind: 'embedded', store: this.#store, root: this.#config.storageDir }
+  }
 
   constructor(config: EmbeddedRegistryConfig, { state, logger }: LocalSideParts) {
     this.#config = config
@@ -156,6 +178,10 @@ class ExternalSide implements LocalSide {
       logger,
     })
     this.facts = { kind: 'external', address: `${external.plainHttp ? 'http' : 'https'}://${external.host}` }
+  }
+
+  get content(): ExternalContent {
+    return { kind: 'external', registry: this.#registries.get(this.#host), staging: this.#staging }
   }
 
   async start(): Promise<void> {

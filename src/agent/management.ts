@@ -5,6 +5,7 @@ import { Providers } from '../management/providers.ts'
 import { Repositories } from '../management/repositories.ts'
 import { Sources } from '../management/sources.ts'
 import type { Plans } from '../plans/plans.ts'
+import type { ImageRequest } from '../transfer/engine.ts'
 import type { Access } from './access.ts'
 import type { Engine } from './engine.ts'
 
@@ -38,6 +39,24 @@ export class Management {
         plans
           .holds()
           .find(hold => hold.repository === repository && hold.tag === tag && (hold.digest ?? digest) !== digest)?.plan,
+    })
+  }
+
+  /** How what Repositories keep in a path can be had, with the credentials of their sources. */
+  requestsFor(repository: string): ImageRequest[] {
+    const { items } = this.repositories.list({ namespaces: 'all', search: repository })
+    const refs = items
+      .filter(({ spec }) => spec.repository === repository)
+      .flatMap(({ spec }) => [spec.registryRef, ...(spec.fallbackRefs ?? [])])
+    return refs.flatMap(ref => {
+      try {
+        const { domain, provider, upstreams } = this.sources.open(ref)
+        const source = { registry: domain, repository: provider.sourcePath(repository), tag: 'latest' }
+        const rest = { mirrors: [], platforms: 'all', referrers: false } as const
+        return [{ source, target: { repository }, registries: upstreams, ...rest }]
+      } catch {
+        return [] // a source that is gone, or whose password can't be read
+      }
     })
   }
 

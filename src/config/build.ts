@@ -10,13 +10,14 @@ import type {
   UpstreamConfig,
 } from '../config.ts'
 import { parsePlatform } from '../oci/platform.ts'
-import { parseDuration } from '../oci/quantities.ts'
+import { parseDuration, parseRate } from '../oci/quantities.ts'
 import { readSecret } from './files.ts'
 import {
   defaultId,
   defaultPlatforms,
   formatListen,
   type ListenAddress,
+  parseDiskMark,
   parseListen,
   parseMirror,
   parseUpstreamHost,
@@ -129,8 +130,13 @@ function buildApi({ listen, tls, allowInsecure }: ConfigDocument['api']): Config
   return { listen: listenOf(listen), allowInsecure, ...(tls === undefined ? {} : { tls }) }
 }
 
-function buildManagement({ providers, verifyInterval, syncs }: ConfigDocument['management']): Config['management'] {
-  return { providers, verifyIntervalMs: millisecondsOf(verifyInterval), syncs }
+function buildManagement(management: ConfigDocument['management']): Config['management'] {
+  const { providers, verifyInterval, syncs, disk, scrub } = management
+  return {
+    ...{ providers, verifyIntervalMs: millisecondsOf(verifyInterval), syncs },
+    disk: { high: parsed(disk.high, parseDiskMark), low: parsed(disk.low, parseDiskMark) },
+    scrub: { bytesPerSecond: parsed(scrub.rate, parseRate), everyMs: millisecondsOf(scrub.every) },
+  }
 }
 
 function buildAccessControl({ vaultKeyFile, auditRecords, auditAge }: ConfigDocument['access']): Config['access'] {

@@ -2,8 +2,8 @@
 import { hostname } from 'node:os'
 import { type TSchema, Type } from 'typebox'
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts'
+import { parseDuration, parseRate, parseSize } from '../oci/quantities.ts'
 import { isRegistryHost, isRepository, parseRepositoryReference } from '../oci/reference.ts'
-import { parseDuration } from './quantities.ts'
 
 /** What a key's schema says beyond its type. */
 export interface KeyFacts {
@@ -63,6 +63,17 @@ export function parseMirror(text: string): UpstreamMirror | undefined {
   return { host, prefix }
 }
 
+/** How full: a share of the disk (0 to 1), or bytes of content. */
+export type DiskMark = { readonly share: number } | { readonly bytes: number }
+
+/** `85%` of the disk, or a size of the local registry's content; undefined for any other text. */
+export function parseDiskMark(text: string): DiskMark | undefined {
+  const percent = /^(\d{1,2}(?:\.\d{1,3})?) ?%$/.exec(text)?.[1]
+  if (percent !== undefined) return Number(percent) > 0 ? { share: Number(percent) / 100 } : undefined
+  const bytes = parseSize(text)
+  return bytes === undefined || bytes === 0 ? undefined : { bytes }
+}
+
 /** The host as references name it (`index.docker.io` is `docker.io`); undefined for a text that no reference can name as a host. */
 export function parseUpstreamHost(text: string): string | undefined {
   if (!isRegistryHost(text)) return undefined
@@ -105,6 +116,14 @@ export function duration(minimum: string, maximum: string, value: string, descri
     default: value,
     description,
   })
+}
+export function diskMark(value: string, description: string) {
+  const expected = 'a share of the disk above 0 and below 100 %, or a size, e.g. 85% or 200GB'
+  return text(expected, one => parseDiskMark(one) !== undefined, { default: value, description })
+}
+export function rate(value: string, description: string) {
+  const expected = 'a rate of at least 1KB (per second), e.g. 20MB or 100Mbit'
+  return text(expected, one => (parseRate(one) ?? 0) >= 1000, { default: value, description })
 }
 export function file(example: string, description: string) {
   const expected = 'the path of a file'

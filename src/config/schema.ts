@@ -6,6 +6,7 @@ import { type Static, Type } from 'typebox'
 import { isRegistryHost } from '../oci/reference.ts'
 import {
   defaultStateDir,
+  diskMark,
   duration,
   file,
   flag,
@@ -18,6 +19,7 @@ import {
   parseMirror,
   parseUpstreamHost,
   platformText,
+  rate,
   secret,
   text,
   url,
@@ -226,6 +228,29 @@ export const ConfigSchema = Type.Object({
         default: 4,
         description: 'Repositories that are synced at once.',
       }),
+      disk: Type.Object(
+        {
+          high: diskMark(
+            '85%',
+            'Above this, images go by themselves, the longest unused first; never what a plan or a Repository holds.',
+          ),
+          low: diskMark('75%', 'Until this is reached.'),
+        },
+        {
+          description:
+            "Marks of the embedded registry's disk: a share of the disk in use, whatever uses it, or a size of the registry's own content.",
+        },
+      ),
+      scrub: Type.Object(
+        {
+          rate: rate('20MB', 'How fast, at most.'),
+          every: duration('1h', '3650d', '7d', 'How often everything is read once.'),
+        },
+        {
+          description:
+            'What the embedded registry stores is read again and compared with its digests; what is damaged is fetched again.',
+        },
+      ),
     },
     { description: 'Image sources and what is kept in sync from them.' },
   ),

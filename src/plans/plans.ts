@@ -5,7 +5,7 @@ import type { BackoffOptions } from '../oci/backoff.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { State } from '../state/database.ts'
 import { type Hold, PlanRows } from '../state/plans.ts'
-import type { TransferEngine } from '../transfer/engine.ts'
+import type { ImageRequest, TransferEngine } from '../transfer/engine.ts'
 import { type Arrival, Intake, type Receipt } from './intake.ts'
 import { Outbox } from './outbox.ts'
 import { PlanQueue } from './queue.ts'
@@ -161,6 +161,14 @@ export class Plans {
   document(name: string): PlanDocument | undefined {
     const row = this.#rows.status(name)
     return row && this.#intake.documentOf(name, row.scope)
+  }
+
+  /** How the images that plans want in a repository of the local registry can be had. */
+  requestsFor(repository: string): ImageRequest[] {
+    return this.#rows
+      .statuses()
+      .flatMap(({ name, scope }) => this.#intake.planOf(name, scope)?.images ?? [])
+      .filter(image => image.target.repository === repository)
   }
 
   /** Content that cleanup must leave alone, and for whom. */

@@ -53,7 +53,8 @@ const namingMs = 60 * 60_000
 export class ContentStore {
   /** What collection leaves alone for the sake of work that goes on. */
   readonly pins = new Pins()
-  readonly #root: string
+  /** The folder of the layout. */
+  readonly root: string
   readonly #ingests: Ingests
   readonly #logger: Logger
   readonly #syncBytes: number
@@ -66,7 +67,7 @@ export class ContentStore {
   #completeBytes = 0
 
   constructor(options: ContentStoreOptions) {
-    this.#root = options.root
+    this.root = options.root
     this.#ingests = options.ingests
     this.#logger = options.logger
     this.#syncBytes = options.syncBytes ?? defaultSyncBytes
@@ -79,15 +80,15 @@ export class ContentStore {
    */
   async start(): Promise<void> {
     try {
-      for (const algorithm of algorithms) await mkdir(blobFolder(this.#root, algorithm), { recursive: true })
-      await mkdir(ingestFolder(this.#root), { recursive: true })
+      for (const algorithm of algorithms) await mkdir(blobFolder(this.root, algorithm), { recursive: true })
+      await mkdir(ingestFolder(this.root), { recursive: true })
       await this.#probe()
       // A rename that a kill left unsynced becomes durable before anyone relies on what it brought.
-      for (const algorithm of algorithms) await syncFolder(blobFolder(this.#root, algorithm))
-      this.#resting = await recoverIngests(this.#root, this.#ingests, this.#logger)
-      this.#completeBytes = await measureBlobs(this.#root)
+      for (const algorithm of algorithms) await syncFolder(blobFolder(this.root, algorithm))
+      this.#resting = await recoverIngests(this.root, this.#ingests, this.#logger)
+      this.#completeBytes = await measureBlobs(this.root)
     } catch (error) {
-      throw toStateError(error, this.#root)
+      throw toStateError(error, this.root)
     }
   }
 
@@ -98,7 +99,7 @@ export class ContentStore {
 
   /** The same, at once: for callers within one transaction. */
   sizeNow(digest: Digest): number | undefined {
-    return statSync(blobPath(this.#root, digest), { throwIfNoEntry: false })?.size
+    return statSync(blobPath(this.root, digest), { throwIfNoEntry: false })?.size
   }
 
   /**
@@ -124,7 +125,7 @@ export class ContentStore {
 
   /** Opens a complete blob for reading, or answers undefined when it isn't here. Close it after use. */
   async openBlob(digest: Digest): Promise<StoredBlob | undefined> {
-    return await openStoredBlob(blobPath(this.#root, digest))
+    return await openStoredBlob(blobPath(this.root, digest))
   }
 
   /**
@@ -157,7 +158,7 @@ export class ContentStore {
       const ingest = await openIngest(
         blob,
         {
-          root: this.#root,
+          root: this.root,
           ingests: this.#ingests,
           logger: this.#logger,
           syncBytes: this.#syncBytes,
@@ -190,7 +191,7 @@ export class ContentStore {
     if (this.#open.has(digest)) {
       throw new ImageError('INTERNAL', `the ingest of ${shortDigest(digest)} is being written`, { side: 'local' })
     }
-    await rm(ingestPath(this.#root, digest), { force: true })
+    await rm(ingestPath(this.root, digest), { force: true })
     this.#ingests.remove(digest)
     this.#resting.delete(digest)
   }
@@ -200,7 +201,7 @@ export class ContentStore {
    * called before anybody else could remove the blob again.
    */
   async adopt(path: string, blob: Pick<Descriptor, 'digest' | 'size'>, landed: () => void): Promise<void> {
-    const target = blobPath(this.#root, blob.digest)
+    const target = blobPath(this.root, blob.digest)
     const release = this.pins.hold([blob.digest])
     try {
       const before = this.sizeNow(blob.digest) ?? 0
@@ -232,15 +233,15 @@ export class ContentStore {
 
   /** The same for a file whose bytes are not what its digest says, whoever relies on it; `inode` is that of the file that was read. */
   takeOutDamaged(digest: Digest, inode: number): { readonly path: string; readonly bytes: number } | undefined {
-    const there = statSync(blobPath(this.#root, digest), { throwIfNoEntry: false })?.ino
+    const there = statSync(blobPath(this.root, digest), { throwIfNoEntry: false })?.ino
     return there === inode ? this.#moveAway(digest) : undefined
   }
 
   #moveAway(digest: Digest): { readonly path: string; readonly bytes: number } | undefined {
     const bytes = this.sizeNow(digest)
     if (bytes === undefined) return undefined
-    const path = temporaryPath(this.#root)
-    renameSync(blobPath(this.#root, digest), path)
+    const path = temporaryPath(this.root)
+    renameSync(blobPath(this.root, digest), path)
     this.#completeBytes -= bytes
     return { path, bytes }
   }
@@ -248,7 +249,7 @@ export class ContentStore {
   /** Removes a complete blob; who has it open can read on. Whether anything still needs it is for the caller to know. */
   async remove(digest: Digest): Promise<void> {
     const size = this.sizeNow(digest)
-    const removed = await unlink(blobPath(this.#root, digest)).then(() => true, ignoreMissing)
+    const removed = await unlink(blobPath(this.root, digest)).then(() => true, ignoreMissing)
     if (removed) this.#completeBytes -= size ?? 0
   }
 
@@ -262,7 +263,7 @@ export class ContentStore {
 
   /** Bytes that the disk still takes from this process. */
   async freeBytes(): Promise<number> {
-    const disk = await statfs(this.#root)
+    const disk = await statfs(this.root)
     return disk.bavail * disk.bsize
   }
 
@@ -271,7 +272,7 @@ export class ContentStore {
       const before = this.sizeNow(digest)
       const intact = before === bytes.byteLength && (before > maxManifestBytes || (await this.readBytes(digest)))
       if (intact) return
-      await writeFileDurably(this.#root, blobPath(this.#root, digest), async file => {
+      await writeFileDurably(this.root, blobPath(this.root, digest), async file => {
         await file.writeFile(bytes)
       })
       this.#completeBytes += bytes.byteLength - (before ?? 0)
@@ -288,7 +289,7 @@ export class ContentStore {
 
   /** Whether the folder takes a file, found out before work begins: permissions alone don't tell (a read-only mount, a full disk). */
   async #probe(): Promise<void> {
-    const path = temporaryPath(this.#root)
+    const path = temporaryPath(this.root)
     const file = await open(path, 'w')
     try {
       await file.writeFile('writable\n')

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseDuration, parseRate, parseSize } from '../../src/config/quantities.ts'
+import { parseDuration, parseRate, parseSize } from '../../src/oci/quantities.ts'
 
 t.test('durations are milliseconds', async t => {
   t.equal(parseDuration('500ms'), 500)

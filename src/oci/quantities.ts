@@ -1,4 +1,4 @@
-/** Durations, sizes and rates as people write them in the configuration: `30s`, `512MiB`, `20Mbit`. Used by the schema of the configuration. */
+/** Durations, sizes and rates as people write them: `30s`, `512MiB`, `20Mbit`. Used by the configuration, by plans and by the API. */
 
 const durationUnits = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const sizeUnits = {
@@ -27,6 +27,19 @@ export function parseSize(text: string): number | undefined {
 /** `20Mbit`, `2.5MB` (per second) in bytes per second; undefined for any other text. */
 export function parseRate(text: string): number | undefined {
   return parseQuantity(text, rateUnits)
+}
+
+/** The text that {@link parseRate} reads: `20Mbit`, in the largest unit that leaves a whole number. */
+export function formatRate(bytesPerSecond: number): string {
+  const bits = Math.round(bytesPerSecond * 8)
+  for (const [unit, size] of [
+    ['Gbit', 1e9],
+    ['Mbit', 1e6],
+    ['kbit', 1e3],
+  ] as const) {
+    if (bits >= size && bits % size === 0) return `${bits / size}${unit}`
+  }
+  return `${bits}bit`
 }
 
 function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
