@@ -1,0 +1,380 @@
+import t from 'tap'
+import { FakeRegistry } from '../fixtures/fake-registry.ts'
+import { image } from '../fixtures/images.ts'
+import {
+  addRepository,
+  addSource,
+  databaseText,
+  epoch,
+  type ManagementSiteOptions,
+  openManagementSite,
+  reached,
+} from '../fixtures/management-site.ts'
+import { offer } from '../fixtures/site.ts'
+
+const hourMs = 3_600_000
+const signal = new AbortController().signal
+
+async function open(t: Parameters<typeof openManagementSite>[0], options: ManagementSiteOptions = {}) {
+  const upstream = await FakeRegistry.start()
+  t.teardown(() => upstream.stop())
+  const site = await openManagementSite(t, { upstreams: [upstream], ...options })
+  addSource(site, upstream.host)
+  offer(upstream, 'mecm/app', '1', image({ seed: 'one', layers: [3000, 2000] }))
+  return { upstream, ...site }
+}
+
+t.test('a new Repository is synced at once, and says what it has brought', async t => {
+  const site = await open(t)
+  site.repositories.start()
+  const made = addRepository(site)
+  t.match(made, {
+    apiVersion: 'image.theriseunion.io/v1alpha1',
+    kind: 'Repository',
+    metadata: { name: 'app', namespace: 'default', creationTimestamp: '2026-11-21T08:00:00Z' },
+    spec: { repository: 'mecm/app', tag: '1', syncInterval: '1h', syncTimeout: '10m', retryCount: 3 },
+    status: { domain: site.upstream.host, syncStatus: '', syncProgress: '' },
+  })
+  t.notOk(made.status.lastSynced)
+  const synced = await reached(site, 'Success')
+  t.equal(synced.status.syncProgress, '100%')
+  t.equal(synced.status.lastSynced, '2026-11-21T08:00:00.000Z')
+  t.match(synced.status.manifest, { architecture: 'amd64', os: 'linux', layers: [{}, {}] })
+  t.match(synced.status.manifest?.size, /^\d(\.\d+)?kB$/)
+  t.ok(site.store.findTag('mecm/app', '1'), 'the tag is in the local registry')
+  t.not(synced.metadata.resourceVersion, made.metadata.resourceVersion)
+  const [run] = site.repositories.runs('default', 'app')
+  t.match(run, { trigger: 'created', by: 'anna', outcome: 'Success', attempts: 1, source: 'default/main' })
+  t.ok((run?.bytesMoved ?? 0) >= 5000)
+  t.match(site.audit.list({ action: 'repositories:sync' }).items, [{ who: 'anna', outcome: 'success' }])
+})
+
+t.test('the schedule syncs what is due, and moves only what has changed', async t => {
+  const site = await open(t)
+  site.repositories.start()
+  addRepository(site, { syncInterval: '1h' })
+  await reached(site, 'Success')
+  const before = site.store.findTag('mecm/app', '1')
+
+  site.upstream.clearLog()
+  site.clock.now += hourMs - 1
+  await site.repositories.tick()
+  t.equal(site.upstream.count(), 0, 'nothing before the interval is over')
+  site.clock.now += 1
+  await site.repositories.tick()
+  t.same(
+    site.upstream.requests.map(({ method, kind }) => `${method} ${kind}`),
+    ['HEAD manifest'],
+    'an unchanged tag costs one HEAD',
+  )
+  t.same(site.store.findTag('mecm/app', '1'), before, 'and its date stays')
+
+  offer(site.upstream, 'mecm/app', '1', image({ seed: 'two', layers: [3000, { seed: 'new', bytes: 1000 }] }))
+  site.upstream.clearLog()
+  site.clock.now += hourMs
+  await site.repositories.tick()
+  t.ok(site.upstream.count({ kind: 'blob', method: 'GET' }) > 0)
+  t.not(site.store.findTag('mecm/app', '1')?.descriptor.digest, before?.descriptor.digest)
+  t.same(
+    site.repositories.runs('default', 'app').map(run => run.trigger),
+    ['schedule', 'schedule', 'created'],
+  )
+})
+
+t.test('a failing source is tried so often as the Repository says, a refusal once', async t => {
+  const site = await open(t)
+  site.upstream.fault({ kind: 'manifest' }, { do: 'status', status: 503 }, Number.POSITIVE_INFINITY)
+  site.repositories.start()
+  addRepository(site, { retryCount: 2 })
+  const failed = await reached(site, 'Failed')
+  t.equal(site.upstream.count({ kind: 'manifest' }), 3, 'one attempt and two more')
+  t.match(failed.status.error, { code: 'UNAVAILABLE', hint: /link/ })
+  t.notOk(failed.status.lastSynced)
+  t.equal(site.repositories.failures, 1)
+
+  site.upstream.clearFaults()
+  site.upstream.clearLog()
+  t.match(site.repositories.sync('default', 'app', 'bea'), { success: true })
+  await reached(site, 'Success')
+  t.notOk(site.repositories.get('default', 'app').status.error, 'the error goes with the next success')
+
+  addRepository(site, { tag: 'absent' }, { name: 'absent' })
+  const absent = await reached(site, 'Failed', { name: 'absent' })
+  t.equal(absent.status.error?.code, 'MANIFEST_UNKNOWN')
+  t.equal(site.repositories.runs('default', 'absent')[0]?.attempts, 1)
+})
+
+t.test('syncTimeout ends a sync that hangs', async t => {
+  const site = await open(t)
+  site.upstream.fault({ kind: 'manifest' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
+  site.repositories.start()
+  addRepository(site, { syncTimeout: '1s' })
+  const failed = await reached(site, 'Failed')
+  t.match(failed.status.error, { code: 'TIMEOUT', message: /within 1s/ })
+})
+
+t.test('what was interrupted is due still, and never stays Syncing', async t => {
+  const site = await open(t)
+  site.upstream.fault({ kind: 'blob' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
+  site.repositories.start()
+  addRepository(site)
+  await site.upstream.until(() => site.upstream.count({ kind: 'blob' }) > 0)
+  t.equal(site.repositories.get('default', 'app').status.syncStatus, 'Syncing')
+
+  const next = site.open()
+  t.equal(next.get('default', 'app').status.syncStatus, '', 'another process finds nothing of it')
+  await site.repositories.stop()
+  t.equal(site.repositories.runs('default', 'app').length, 0)
+  site.upstream.clearFaults()
+  next.start()
+  t.teardown(() => next.stop())
+  const synced = await reached({ repositories: next }, 'Success')
+  t.ok(synced.status.lastSynced)
+})
+
+t.test('deleting ends its sync, and leaves the images', async t => {
+  const site = await open(t)
+  site.repositories.start()
+  addRepository(site)
+  await reached(site, 'Success')
+  site.upstream.fault({ kind: 'manifest' }, { do: 'hang' })
+  site.repositories.sync('default', 'app', 'anna')
+  await site.upstream.until(() => site.upstream.count({ kind: 'manifest', method: 'HEAD' }) > 1)
+  site.repositories.delete('default', 'app', 'anna')
+  await site.repositories.tick()
+  t.throws(() => site.repositories.get('default', 'app'), { name: 'ManagementError', reason: 'NotFound' })
+  t.ok(site.store.findTag('mecm/app', '1'))
+  t.same(site.repositories.holds(), [])
+  t.equal(site.state.db.prepare('SELECT count(*) AS n FROM repository_runs').pluck().get(), 0)
+})
+
+t.test('two sources of one host stay apart, and neither secret is seen anywhere', async t => {
+  const secret = 'plant-7f3a9c'
+  const upstream = await FakeRegistry.start({ auth: { scheme: 'basic', username: 'robot', password: secret } })
+  t.teardown(() => upstream.stop())
+  const site = await openManagementSite(t, { upstreams: [upstream] })
+  offer(upstream, 'mecm/app', '1', image({ seed: 'one', layers: [3000] }))
+  addSource(site, upstream.host, { username: 'robot', password: secret })
+  addSource(site, upstream.host, { name: 'wrong', username: 'robot', password: 'plant-other' })
+  addSource(site, upstream.host, { name: 'anonymous' })
+  site.repositories.start()
+  addRepository(site)
+  addRepository(site, { registryRef: { name: 'wrong' } }, { name: 'wrong' })
+  addRepository(site, { registryRef: { name: 'anonymous' } }, { name: 'anonymous' })
+  await reached(site, 'Success')
+  t.equal((await reached(site, 'Failed', { name: 'wrong' })).status.error?.code, 'UNAUTHORIZED')
+  t.equal((await reached(site, 'Failed', { name: 'anonymous' })).status.error?.code, 'UNAUTHORIZED')
+  const told = JSON.stringify([
+    site.repositories.list({ namespaces: 'all' }),
+    site.repositories.runs('default', 'wrong'),
+    site.sources.list({ namespaces: 'all' }),
+    site.audit.list().items,
+    databaseText(site),
+  ])
+  t.notMatch(told, /plant-/)
+})
+
+t.test('a fallback serves when the first source fails, and the failing one is asked last', async t => {
+  const site = await open(t)
+  const standby = await FakeRegistry.start()
+  t.teardown(() => standby.stop())
+  offer(standby, 'mecm/app', '1', image({ seed: 'one', layers: [3000, 2000] }))
+  const both = await openManagementSite(t, { upstreams: [site.upstream, standby] })
+  addSource(both, site.upstream.host)
+  addSource(both, standby.host, { name: 'standby' })
+  site.upstream.fault({}, { do: 'status', status: 503 }, Number.POSITIVE_INFINITY)
+  both.repositories.start()
+  addRepository(both, { fallbackRefs: [{ name: 'standby' }] })
+  await reached(both, 'Success')
+  t.equal(both.repositories.runs('default', 'app')[0]?.source, 'default/standby')
+  t.equal(both.repositories.runs('default', 'app')[0]?.attempts, 1)
+  t.same([...both.sources.connectionFailures()], [['main', 1]])
+
+  await both.sources.tick()
+  t.equal(both.sources.get('default', 'main').status.verifyStatus, 'failed', 'it was looked at because of that')
+  site.upstream.clearLog()
+  both.repositories.sync('default', 'app', 'anna')
+  await both.repositories.tick()
+  t.equal(site.upstream.count(), 0, 'the healthy one is asked first')
+})
+
+t.test('a pattern keeps every tag that fits, newest first', async t => {
+  const site = await open(t)
+  for (const tag of ['1.26.3', '1.27.0', '1.27.1', '1.28.0-rc.1', '2.0.0', 'latest']) {
+    offer(site.upstream, 'mecm/app', tag, image({ seed: tag, layers: [1000] }))
+  }
+  site.repositories.start()
+  addRepository(site, { tagPattern: '^1.26' })
+  const synced = await reached(site, 'Success')
+  t.same(synced.status.tags, ['1.26.3', '1.27.0', '1.27.1'])
+  t.same(site.store.tags('mecm/app', undefined, 10), ['1.26.3', '1.27.0', '1.27.1'])
+  const versions = await site.repositories.versions('default', 'app', signal)
+  t.same(
+    versions.map(({ tag }) => tag),
+    ['1.27.1', '1.27.0', '1.26.3'],
+  )
+  t.ok(versions.every(({ size }) => size > 1000))
+  t.equal(site.repositories.holds().length, 3)
+})
+
+t.test('versions are compared, rolled back to, and kept there until somebody starts a sync', async t => {
+  const site = await open(t)
+  const shared = { seed: 'base', bytes: 4000 }
+  offer(site.upstream, 'mecm/app', '1', image({ seed: 'old', layers: [shared, { seed: 'x', bytes: 1000 }] }))
+  site.repositories.start()
+  addRepository(site)
+  await reached(site, 'Success')
+  const old = site.store.findTag('mecm/app', '1')?.descriptor.digest ?? ''
+  const { root } = offered(site, image({ seed: 'new', layers: [shared, { seed: 'y', bytes: 2000 }] }))
+  site.clock.now += hourMs
+  await site.repositories.tick()
+  t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, root.descriptor.digest)
+
+  const difference = await site.repositories.compare('default', 'app', old, '1', signal)
+  t.equal(difference.shared.length, 1, 'the base')
+  t.equal(difference.onlyInA.length, 2, 'a layer and a config')
+  t.equal(difference.onlyInB.length, 2)
+  t.ok(difference.bytes.shared > 4000 && difference.bytes.onlyInB > difference.bytes.onlyInA)
+
+  site.upstream.clearLog()
+  const back = await site.repositories.rollBack('default', 'app', { version: old }, 'bea', signal)
+  t.same(back.status.rolledBack, { 1: old })
+  t.equal(site.upstream.count(), 0, 'nothing is asked of the source')
+  t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, old)
+  t.match(site.audit.list({ user: 'bea' }).items, [{ action: 'repositories:change', detail: { digest: old } }])
+  t.ok(
+    site.repositories.holds().some(hold => hold.digest === old),
+    'it is held',
+  )
+
+  site.clock.now += hourMs
+  await site.repositories.tick()
+  t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, old, 'the schedule leaves it')
+  site.repositories.sync('default', 'app', 'bea')
+  await site.repositories.tick()
+  t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, root.descriptor.digest, 'a wish does not')
+  t.notOk(site.repositories.get('default', 'app').status.rolledBack)
+
+  await t.rejects(site.repositories.rollBack('default', 'app', { version: 'none' }, 'bea', signal), {
+    name: 'ManagementError',
+    reason: 'NotFound',
+  })
+  await t.rejects(site.repositories.compare('default', 'app', '1', 'none', signal), {
+    name: 'ManagementError',
+    reason: 'NotFound',
+  })
+})
+
+function offered(site: { upstream: FakeRegistry }, sample: ReturnType<typeof image>) {
+  offer(site.upstream, 'mecm/app', '1', sample)
+  return sample
+}
+
+t.test('annotations: people edit theirs, a new manual-sync starts a sync', async t => {
+  const site = await open(t)
+  site.repositories.start()
+  addRepository(site)
+  await reached(site, 'Success')
+  const shown = { 'theriseunion.io/display-name': 'The shop', 'theriseunion.io/description': 'For tills' }
+  t.match(site.repositories.annotate('default', 'app', shown, 'bea').metadata.annotations, shown)
+  t.equal(site.repositories.runs('default', 'app').length, 1)
+  t.equal(site.repositories.list({ namespaces: 'all', search: 'the SHOP' }).totalItems, 1)
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'bea')
+  await site.repositories.tick()
+  t.match(site.repositories.runs('default', 'app')[0], { trigger: 'annotation', by: 'bea' })
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'bea')
+  await site.repositories.tick()
+  t.equal(site.repositories.runs('default', 'app').length, 2, 'the same value again does nothing')
+})
+
+t.test('namespaces, conflicts and missing sources', async t => {
+  const site = await open(t)
+  addRepository(site)
+  addRepository(site, {}, { namespace: 'other' })
+  t.throws(() => addRepository(site), { name: 'ManagementError', reason: 'AlreadyExists' })
+  t.same(
+    site.repositories.list({ namespaces: ['other'] }).items.map(({ metadata }) => metadata.namespace),
+    ['other'],
+  )
+  t.equal(site.repositories.list({ namespaces: 'all', limit: 1, page: 2 }).items.length, 1)
+  t.equal(site.repositories.list({ namespaces: [] }).totalItems, 0)
+  t.throws(() => addRepository(site, { registryRef: { name: 'none' } }, { name: 'x' }), {
+    name: 'ManagementError',
+    reason: 'Invalid',
+    message: /spec\.registryRef: there is no RegistrySecret "none" in namespace "default"/,
+  })
+  addSource(site, 'elsewhere.example', { name: 'elsewhere' })
+  t.throws(() => addRepository(site, { registryRef: { name: 'elsewhere' } }, { name: 'x' }), {
+    name: 'ManagementError',
+    reason: 'Conflict',
+  })
+  t.throws(() => addRepository(site, { registryRef: { name: 'elsewhere' }, tagPattern: '*' }, { name: 'x' }), {
+    name: 'ManagementError',
+    reason: 'Conflict',
+  })
+  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+    name: 'ManagementError',
+    reason: 'Conflict',
+    message: /"app"/,
+  })
+  site.repositories.delete('default', 'app', 'anna')
+  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+    name: 'ManagementError',
+    reason: 'Conflict',
+    message: /another namespace/,
+  })
+  site.repositories.delete('other', 'app', 'anna')
+  site.sources.delete('default', 'main', 'anna')
+  t.throws(() => site.sources.get('default', 'main'), { name: 'ManagementError', reason: 'NotFound' })
+})
+
+t.test('a name that a plan keeps at other content is left alone', async t => {
+  const site = await open(t, { repositories: { planKeeping: (_, tag) => (tag === '1' ? 'shop-2' : undefined) } })
+  site.repositories.start()
+  addRepository(site)
+  const failed = await reached(site, 'Failed')
+  t.match(failed.status.error, { code: 'LOCAL_REFUSED', message: /the plan shop-2/ })
+  t.equal(site.upstream.count({ kind: 'blob' }), 0)
+})
+
+t.test('so many at once, and 20 runs are remembered', async t => {
+  const site = await open(t, { repositories: { maxRuns: 2 } })
+  for (const name of ['a', 'b', 'c', 'd']) {
+    offer(site.upstream, `mecm/${name}`, '1', image({ seed: name, layers: [500] }))
+    addRepository(site, { repository: `mecm/${name}` }, { name })
+  }
+  let most = 0
+  site.repositories.events.on('changed', () => {
+    const { items } = site.repositories.list({ namespaces: 'all' })
+    most = Math.max(most, items.filter(({ status }) => status.syncStatus === 'Syncing').length)
+  })
+  site.repositories.start()
+  await Promise.all(['a', 'b', 'c', 'd'].map(name => reached(site, 'Success', { name })))
+  t.equal(most, 2)
+  for (let at = 0; at < 25; at++) {
+    site.repositories.sync('default', 'a', 'anna')
+    await site.repositories.tick()
+  }
+  t.equal(site.repositories.runs('default', 'a').length, 20)
+})
+
+t.test('10,000 Repositories are listed, searched and paged in no time', async t => {
+  const site = await open(t)
+  site.state.db.transaction(() => {
+    for (let at = 0; at < 10_000; at++) {
+      addRepository(site, { repository: `mecm/app-${at}` }, { name: `app-${at}`, namespace: `ns-${at % 50}` })
+    }
+  })()
+  const times: number[] = []
+  for (let at = 0; at < 40; at++) {
+    const began = performance.now()
+    site.repositories.list({ namespaces: 'all', page: 1 + at, limit: 20, search: at % 2 ? `app-${at}` : '' })
+    times.push(performance.now() - began)
+  }
+  times.sort((a, b) => a - b)
+  t.ok((times[37] ?? 0) < 50, `95 of 100 in ${times[37]?.toFixed(1)} ms`)
+  const began = performance.now()
+  for (let at = 0; at < 100; at++)
+    site.state.db.prepare('SELECT uid FROM repositories WHERE due_at <= ? LIMIT 8').all(epoch - 1)
+  t.ok((performance.now() - began) / 100 < 1, 'looking for what is due costs under a millisecond')
+})
