@@ -113,11 +113,14 @@ export class CollectionRows {
     this.#sql.removeLink.run(repository, digest)
   }
 
-  /** Removes a tag that still points there. Its manifest is nobody's from then on, unless another tag is on it. */
+  /** Removes a tag that still points there. */
   removeTag(repository: string, tag: string, digest: Digest): boolean {
-    if (this.#sql.removeTag.run(repository, tag, digest).changes === 0) return false
-    this.#sql.release.run(repository, digest, repository, digest)
-    return true
+    return this.#sql.removeTag.run(repository, tag, digest).changes > 0
+  }
+
+  /** Says that nobody is about to tag the manifest: where nothing leads to it, it goes with the next collection. */
+  release(repository: string, digest: Digest): void {
+    this.#sql.release.run(repository, digest)
   }
 
   /** Whether some repository shows the content, as a blob or as a manifest. */
@@ -197,10 +200,7 @@ function prepare(db: Database.Database) {
     removeReferrers: db.prepare<[string]>('DELETE FROM referrer_answers WHERE digest = ?'),
     removeLink: db.prepare<[string, string]>('DELETE FROM links WHERE repository = ? AND digest = ?'),
     removeTag: db.prepare<[string, string, string]>('DELETE FROM tags WHERE repository = ? AND tag = ? AND digest = ?'),
-    release: db.prepare<[string, string, string, string]>(
-      `UPDATE manifests SET put_at = 0 WHERE repository = ? AND digest = ?
-         AND NOT EXISTS (SELECT 1 FROM tags WHERE repository = ? AND digest = ?)`,
-    ),
+    release: db.prepare<[string, string]>('UPDATE manifests SET put_at = 0 WHERE repository = ? AND digest = ?'),
     referenced: db.prepare<[string, string]>(
       'SELECT 1 WHERE EXISTS (SELECT 1 FROM links WHERE digest = ?) OR EXISTS (SELECT 1 FROM manifests WHERE digest = ?)',
     ),

@@ -10,6 +10,7 @@ import { UseRows } from '../state/uses.ts'
 import { type Check, checkContent } from './check-content.ts'
 import { type CollectOptions, Collector, type CollectReport } from './collect.ts'
 import type { ContentStore } from './content.ts'
+import { Reach } from './reach.ts'
 import { Uses } from './uses.ts'
 
 export interface UpkeepOptions {
@@ -87,11 +88,23 @@ export class Upkeep {
 
   /** Removes tags, all in one moment, those that moved meanwhile excepted. Their content is collected without waiting. Gives those that went. */
   removeTags<T extends TaggedImage>(images: readonly T[]): T[] {
-    const removed = this.#rows.transaction(() =>
-      images.filter(({ repository, tag, digest }) => this.#rows.removeTag(repository, tag, digest)),
-    )
+    const removed = this.#rows.transaction(() => {
+      const gone = images.filter(({ repository, tag, digest }) => this.#rows.removeTag(repository, tag, digest))
+      for (const [repository, ofPath] of Map.groupBy(gone, image => image.repository)) this.#release(repository, ofPath)
+      return gone
+    })
     if (removed.length > 0) this.#options.changed()
     return removed
+  }
+
+  /** What the removed tags led to and no other tag leads to: nobody is putting it now, so it need not wait for a tag. */
+  #release(repository: string, removed: readonly TaggedImage[]): void {
+    const graph = this.#rows.graph(repository)
+    const reach = new Reach(graph)
+    const tagged = reach.from(graph.tags.values())
+    for (const digest of reach.from(removed.map(image => image.digest))) {
+      if (!tagged.has(digest)) this.#rows.release(repository, digest)
+    }
   }
 
   /** Every tag, and when it was last used, pulls of a moment ago among it. */
