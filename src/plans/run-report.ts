@@ -7,6 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { type ImageError, toImageError } from '../oci/errors.ts'
 import { formatTarget } from '../oci/reference.ts'
 import type { FetchProgress, ResolvedImage } from '../transfer/engine.ts'
+import { Arrivals } from './arrivals.ts'
 import type { Plan } from './plan.ts'
 import {
   type ByteCounts,
@@ -28,13 +29,6 @@ export interface Why {
   readonly hint?: string
 }
 
-/** Bytes of one image in the current pass. */
-interface Arrivals {
-  received: number
-  resumed: number
-  completed: number
-}
-
 /** The rate is measured over this many milliseconds. */
 const rateWindowMs = 10_000
 
@@ -48,15 +42,11 @@ export class RunReport {
   #resumed: number
   /** Of the quote, what was here when the current pass began. */
   #before: number
-  /** The blobs that the current pass has to get, and which of them are complete. */
-  #missing = new Map<string, number>()
-  #completed = new Set<string>()
-  #completedBytes = 0
-  /** Received or resumed in the current pass, and received alone. */
-  #arrived = 0
-  #received = 0
-  /** Received by this process into blobs that are not complete: when they are resumed, it is no earlier try's work. */
-  #ownPartial = 0
+  /** Of the blobs that the current pass has to get. */
+  #arrivals = new Arrivals([])
+  #gained = false
+  /** Bytes of blobs that are not complete, by digest, which count as fetched or resumed already: a further try begins with them again. */
+  readonly #counted = new Map<string, number>()
   /** Every blob that was missing in some pass of the run. */
   readonly #lacked = new Set<string>()
   /** The images' roots as upstream has them; in the status stands what was put here. */
@@ -82,7 +72,7 @@ export class RunReport {
 
   /** Whether the current pass has brought bytes, so that the next try need not wait long. */
   get gained(): boolean {
-    return this.#completedBytes > 0 || this.#received > 0
+    return this.#gained
   }
 
   image(at: number): Mutable<ImageStatus> {
@@ -127,11 +117,8 @@ export class RunReport {
   /** A pass begins; what it lacks is not known yet. */
   beginPass(): void {
     this.#before = this.#done()
-    this.#missing.clear()
-    this.#completed.clear()
-    this.#completedBytes = 0
-    this.#arrived = 0
-    this.#received = 0
+    this.#arrivals = new Arrivals([])
+    this.#gained = false
   }
 
   /**
@@ -139,7 +126,7 @@ export class RunReport {
    * @param bytesToStore what the missing blobs take on the disk beside what is there of them.
    */
   expect(all: readonly Descriptor[], missing: readonly Descriptor[], bytesToStore: number): void {
-    this.#missing = new Map(missing.map(blob => [blob.digest, blob.size]))
+    this.#arrivals = new Arrivals(missing)
     for (const blob of missing) this.#lacked.add(blob.digest)
     const bytesTotal = sum(all)
     const bytesMissing = sum(missing)
@@ -154,38 +141,36 @@ export class RunReport {
   /** Counts what a fetch of the image tells. */
   counterOf(at: number, missing: readonly Descriptor[]): FetchProgress {
     const image = this.image(at)
-    const wanted = new Map(missing.map(blob => [blob.digest, blob.size]))
     const before = image.bytesDone
-    const bytesMissing = sum(missing)
-    const arrivals: Arrivals = { received: 0, resumed: 0, completed: 0 }
+    const arrivals = new Arrivals(missing)
     const update = () => {
-      const arrived = Math.max(arrivals.completed, arrivals.received + arrivals.resumed)
-      image.bytesDone = before + Math.min(arrived, bytesMissing)
+      image.bytesDone = before + arrivals.bytes
       this.onBytes()
     }
     return {
-      received: (host, bytes) => {
+      received: (host, bytes, blob) => {
         image.source = host
-        arrivals.received += bytes
+        arrivals.add(blob, bytes)
+        this.#arrivals.add(blob, bytes)
         this.#fetched += bytes
-        this.#arrived += bytes
-        this.#received += bytes
-        this.#ownPartial += bytes
+        this.#counted.set(blob.digest, (this.#counted.get(blob.digest) ?? 0) + bytes)
+        this.#gained = true
         this.#sample()
         update()
       },
-      resumed: bytes => {
-        const own = Math.min(bytes, this.#ownPartial)
-        this.#ownPartial -= own
-        this.#resumed += bytes - own
-        arrivals.resumed += bytes
-        this.#arrived += bytes
+      resumed: (bytes, blob) => {
+        arrivals.set(blob, bytes)
+        this.#arrivals.set(blob, bytes)
+        this.#resumed += Math.max(0, bytes - (this.#counted.get(blob.digest) ?? 0))
+        this.#counted.set(blob.digest, bytes)
         update()
       },
       completed: blob => {
-        arrivals.completed += wanted.get(blob.digest) ?? 0
-        wanted.delete(blob.digest)
-        this.#complete(blob)
+        const { bytes } = this.#arrivals
+        arrivals.set(blob, blob.size)
+        this.#arrivals.set(blob, blob.size)
+        this.#counted.delete(blob.digest)
+        if (this.#arrivals.bytes > bytes) this.#gained = true // brought by another plan
         update()
       },
       retried: (_blob, error) => {
@@ -221,17 +206,8 @@ export class RunReport {
     return { rate, secondsLeft: rate > 0 ? Math.ceil(left / rate) : null }
   }
 
-  #complete(blob: Descriptor): void {
-    if (!this.#missing.has(blob.digest) || this.#completed.has(blob.digest)) return
-    this.#completed.add(blob.digest)
-    this.#completedBytes += blob.size
-    this.#ownPartial = Math.max(0, this.#ownPartial - blob.size)
-  }
-
   #done(): number {
-    const missing = (this.quote?.bytesMissing ?? 0) - this.#before
-    // received again after a mismatch, bytes would count twice: what is missing is the limit
-    return this.#before + Math.max(0, Math.min(missing, Math.max(this.#completedBytes, this.#arrived)))
+    return this.#before + this.#arrivals.bytes
   }
 
   #sample(): void {

@@ -168,7 +168,7 @@ class Pass {
       report.image(at).phase = 'Fetching'
       const progress = report.counterOf(at, this.#missing.get(at) ?? [])
       for (const manifest of this.#image(at).fetched) {
-        progress.received(report.image(at).source, manifest.size)
+        progress.received(report.image(at).source, manifest.size, manifest)
         progress.completed(manifest)
       }
       try {

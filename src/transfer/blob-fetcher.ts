@@ -66,6 +66,7 @@ export class BlobFetcher {
       aborted.reject(options.signal.reason)
     }
     options.signal.addEventListener('abort', leave, { once: true })
+    if (options.signal.aborted) leave() // since it joined: nobody would hear of it any more
     try {
       await Promise.race([shared.done, aborted.promise])
     } finally {
@@ -167,7 +168,7 @@ export class BlobFetcher {
     const ingest = await this.#options.local.openIngest(blob, signal)
     try {
       const [first] = shared.waiters.keys()
-      if (ingest.offset > 0) first?.progress?.resumed?.(ingest.offset)
+      first?.progress?.resumed?.(ingest.offset, blob)
       if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, signal, count)
       signal.throwIfAborted()
       await ingest.commit()
@@ -188,7 +189,7 @@ export class BlobFetcher {
     let skip = ingest.offset - offset
     for await (const chunk of body) {
       const [payer] = shared.waiters.keys()
-      payer?.progress?.received?.(upstream.host, chunk.byteLength)
+      payer?.progress?.received?.(upstream.host, chunk.byteLength, shared.blob)
       this.#options.ledger.received(upstream.host, chunk.byteLength)
       if (skip >= chunk.byteLength) {
         skip -= chunk.byteLength

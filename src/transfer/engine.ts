@@ -42,10 +42,10 @@ export interface ResolvedImage {
 
 /** What a fetch tells while it goes on. All numbers are bytes. */
 export interface FetchProgress {
-  /** Bytes newly on disk: received from `host` over the wire. */
-  received(host: string, bytes: number): void
-  /** Bytes that an earlier, interrupted try had left on disk. */
-  resumed(bytes: number): void
+  /** Bytes of `blob` that came from `host` over the wire. */
+  received(host: string, bytes: number, blob: Descriptor): void
+  /** A try begins with so many bytes of `blob` on disk: what earlier tries have left, this fetch's own among them; 0 after a mismatch. */
+  resumed(bytes: number, blob: Descriptor): void
   /** A blob is complete on the local side, whoever brought it. */
   completed(blob: Descriptor): void
   /** A try failed and another follows. */

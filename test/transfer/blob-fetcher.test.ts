@@ -170,6 +170,24 @@ t.test(
   },
 )
 
+t.test('a caller that leaves at the very moment it comes leaves no transfer behind', async t => {
+  const up = scripted('up.example', (offset, signal) => ({
+    offset,
+    body: (async function* () {
+      signal.throwIfAborted()
+      yield bytes.subarray(0, 40)
+      await new Promise((_, reject) => signal.addEventListener('abort', reject))
+    })(),
+  }))
+  const { fetcher } = build(up)
+  const { controller, fetch } = options()
+  const fetching = fetcher.fetch(blob, request(), fetch)
+  const reason = new Error('withdrawn')
+  controller.abort(reason)
+  await t.rejects(fetching, reason)
+  await fetcher.settle()
+})
+
 t.test('content that fails its digest is not kept, is tried once more, and then given up', async t => {
   const liar = scripted('up.example', lies)
   const { fetcher, local } = build(liar)
