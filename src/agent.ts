@@ -14,6 +14,9 @@ import type { Config } from './config.ts'
 import type { AgentFacts } from './http/api/facts.ts'
 import { ApiServer } from './http/api/server.ts'
 import type { Readiness, StorageState } from './http/api/shapes.ts'
+import type { ManagementFace } from './http/management/face.ts'
+import { DocumentFolder } from './management/folder/document-folder.ts'
+import type { KeptKinds } from './management/folder/keepers.ts'
 import { MqttLink } from './mqtt/link.ts'
 import { formatPlatform } from './oci/platform.ts'
 import { Outbox } from './plans/outbox.ts'
@@ -30,6 +33,15 @@ export interface AgentOptions {
 /** An agent with the given configuration; nothing is opened before its start. */
 export function createAgent(config: Config, options: AgentOptions): Agent {
   return new Agent(config, options)
+}
+
+/** What the API shows beside the engine. */
+interface ApiParts {
+  readonly access: Access
+  readonly plans: Plans
+  readonly outbox: Outbox
+  readonly link: MqttLink | undefined
+  readonly management: ManagementFace
 }
 
 /** Something that was started, and how it is stopped. */
@@ -70,7 +82,9 @@ export class Agent {
       kept.belongs(spec.repository, metadata.namespace),
     )
     const link = this.#createLink(engine, plans, outbox)
-    const api = this.#createApi(engine, access, plans, outbox, link)
+    const { sources, repositories } = management
+    const kinds = { sources, repositories, policies: kept.policies, plans }
+    const api = this.#createApi(engine, { access, plans, outbox, link, management: { ...kinds, access: access.api } })
 
     await access.start()
     this.#started.push({ name: 'access', stop: async () => access.stop() })
@@ -85,6 +99,7 @@ export class Agent {
     this.#started.push({ name: 'management', stop: () => management.stop() })
     kept.start()
     this.#started.push({ name: 'lifecycle', stop: () => kept.stop() })
+    this.#followDocuments(engine, kinds)
     await api.start()
     this.#started.push({ name: 'api', stop: () => api.stop() })
     if (link) {
@@ -103,6 +118,14 @@ export class Agent {
         this.#options.logger.error({ err: error, part: part.name }, 'a part did not stop as it should')
       }
     }
+  }
+
+  #followDocuments({ state }: Engine, kinds: KeptKinds): void {
+    const { dir } = this.#config.documents
+    if (dir === undefined) return
+    const folder = new DocumentFolder({ dir, state, kinds, logger: this.#options.logger })
+    folder.start()
+    this.#started.push({ name: 'documents', stop: () => folder.stop() })
   }
 
   #createPlans(engine: Engine): { plans: Plans; outbox: Outbox } {
@@ -134,8 +157,9 @@ export class Agent {
     })
   }
 
-  #createApi(engine: Engine, access: Access, plans: Plans, outbox: Outbox, link: MqttLink | undefined): ApiServer {
+  #createApi(engine: Engine, parts: ApiParts): ApiServer {
     const { side, ledger } = engine
+    const { access, plans, outbox, link, management } = parts
     const facts: AgentFacts = {
       edge: this.#config.agent.id,
       version: this.#options.version,
@@ -154,6 +178,7 @@ export class Agent {
       tls: this.#config.api.tls,
       facts,
       plans,
+      management,
       access: access.api,
       tokens: access.tokens,
       audit: access.audit,

@@ -106,6 +106,7 @@ export interface Config {
     readonly auditRecords: number
     readonly auditAgeMs: number
   }
+  readonly documents: { readonly dir?: string }
   readonly log: { readonly level: ConfigDocument['log']['level'] }
 }
 

@@ -74,6 +74,7 @@ export function buildConfig(document: CompleteDocument): Config {
     transfer: { concurrency: transfer.concurrency, stallTimeoutMs: millisecondsOf(transfer.stallTimeout) },
     api: buildApi(document.api),
     management: buildManagement(document.management),
+    documents: document.documents,
     access: buildAccessControl(document.access),
     log: { level: log.level },
   }

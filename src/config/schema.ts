@@ -254,6 +254,19 @@ export const ConfigSchema = Type.Object({
     },
     { description: 'Image sources and what is kept in sync from them.' },
   ),
+  documents: Type.Object(
+    {
+      dir: Type.Optional(
+        text('the path of a folder', one => one !== '', {
+          path: 'folder',
+          example: '/etc/edge-image-agent/documents',
+          description:
+            'A folder of YAML and JSON documents (sources, Repositories, cleanup policies, plans): applied at start and followed for changes. What a document has created goes when the document goes.',
+        }),
+      ),
+    },
+    { description: 'The site as files.' },
+  ),
   access: Type.Object(
     {
       vaultKeyFile: file(

@@ -37,6 +37,14 @@ t.test('an empty file is the defaults', async t => {
     transfer: { concurrency: 4, stallTimeoutMs: 30_000 },
     api: { listen: { host: '127.0.0.1', port: 8080 }, allowInsecure: false },
     access: { auditRecords: 100_000, auditAgeMs: 365 * 24 * 60 * 60_000 },
+    management: {
+      providers: [],
+      verifyIntervalMs: 600_000,
+      syncs: 4,
+      disk: { high: { share: 0.85 }, low: { share: 0.75 } },
+      scrub: { bytesPerSecond: 20_000_000, everyMs: 604_800_000 },
+    },
+    documents: {},
     log: { level: 'info' },
   })
   t.strictSame(warnings, [])
