@@ -226,6 +226,11 @@ export class Store {
     this.content.pins.holdFor(blob.digest, pushMs)
   }
 
+  /** A pushing client is about to be told that the repository has the blob, and won't send it: it stays for an hour, too. */
+  keepForPush(repository: string, blob: Digest): void {
+    if (this.#rows.linkedSize(repository, blob) !== undefined) this.content.pins.holdFor(blob, pushMs)
+  }
+
   /**
    * What the manifest needs and the repository lacks. @throws ImageError `MANIFEST_INVALID` or `UNSUPPORTED` when it is no manifest.
    */

@@ -22,6 +22,7 @@ import { answerManifest } from './manifests.ts'
 import { parseRegistryPath, type RegistryPath } from './path.ts'
 import { putManifest } from './put-manifest.ts'
 import { answerReferrers } from './referrers.ts'
+import { drain } from './request-body.ts'
 import { addTokenRoute, type IssuePass } from './token-route.ts'
 import type { Traffic } from './traffic.ts'
 import { appendUpload, beginUpload, cancelUpload, finishUpload, tellUpload } from './uploads.ts'
@@ -59,6 +60,7 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
     if (!options.write && request.method !== 'GET' && request.method !== 'HEAD') throw writesAreOff()
   })
   app.addHook('onResponse', async (request, reply) => {
+    drain(request.raw)
     logger.debug(
       {
         method: request.method,
@@ -112,7 +114,7 @@ async function answerRead(
   request: FastifyRequest,
   reply: FastifyReply,
   path: RegistryPath,
-  { store, traffic, logger }: RegistryAppOptions,
+  { store, traffic, logger, write }: RegistryAppOptions,
 ): Promise<FastifyReply> {
   switch (path.kind) {
     case 'base':
@@ -124,6 +126,7 @@ async function answerRead(
     case 'manifest':
       return await answerManifest(request, reply, path, { store, traffic })
     case 'blob':
+      if (request.method === 'HEAD') write?.content.keepForPush(path.repository, path.digest)
       return await answerBlob(request, reply, path, { store, traffic, logger })
     case 'referrers':
       return answerReferrers(reply, path, request.query, store)

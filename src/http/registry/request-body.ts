@@ -1,4 +1,4 @@
-/** What a writing request says of its body, and small bodies as a whole. Used by uploads.ts and put-manifest.ts. */
+/** What a writing request says of its body, small bodies as a whole, and what is left of refused ones. Used by the write side's routes. */
 import type { IncomingMessage } from 'node:http'
 import { RegistryFault } from './fault.ts'
 
@@ -22,6 +22,17 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
     chunks.push(bytes)
   }
   return Buffer.concat(chunks, length)
+}
+
+/** How long the rest of a body that nobody wants may take before its connection is cut. */
+const drainMs = 10_000
+
+/** Takes the rest of a body off the line once the answer is out, so that the client reads the answer and the connection can go on. */
+export function drain(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return
+  const cut = setTimeout(() => request.destroy(), drainMs)
+  request.once('close', () => clearTimeout(cut))
+  request.resume()
 }
 
 /** The place of a chunk within its blob, both ends inclusive, as `Content-Range` tells it. */
@@ -50,7 +61,5 @@ export function readChunkRange(request: IncomingMessage): ChunkRange | undefined
 }
 
 function tooLarge(limit: number): RegistryFault {
-  return new RegistryFault(413, 'SIZE_INVALID', `a manifest may have ${limit} bytes at most`, {
-    headers: { connection: 'close' },
-  })
+  return new RegistryFault(413, 'SIZE_INVALID', `a manifest may have ${limit} bytes at most`)
 }

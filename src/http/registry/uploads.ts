@@ -41,7 +41,6 @@ export async function beginUpload(
     const digest = checkDigest(query.mount)
     if (await mountBlob(repository, digest, query.from, context)) return sendCreated(reply, repository, digest)
   }
-  // A whole blob needs a digest; without a body it could only be a client that wants a session after all.
   if (query.digest !== undefined && query.mount === undefined) {
     const digest = checkDigest(query.digest)
     await takeWhole(request, repository, digest, content)

@@ -16,6 +16,8 @@ export interface WritableContent extends RegistryContent {
   repositoriesWith(blob: Digest, limit: number): readonly string[]
   /** Shows a blob that is here in a repository. @throws ImageError when it isn't. */
   shareBlob(repository: string, blob: Pick<Descriptor, 'digest' | 'size'>): void
+  /** A client is about to be told that the repository has the blob, and will rely on it when it pushes the manifest. */
+  keepForPush(repository: string, blob: Digest): void
   /** What a manifest needs and the repository lacks. @throws ImageError when it is no manifest. */
   missingBlobs(repository: string, manifest: RawManifest): readonly Descriptor[]
   putManifest(repository: string, manifest: RawManifest): Promise<void>

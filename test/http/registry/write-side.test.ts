@@ -1,12 +1,14 @@
 /** The write side beyond the specification: who may, what is held, what is told, what a lost link leaves. */
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
 import t from 'tap'
 import type { Authorize, RegistryAccess } from '../../../src/http/registry/authorize.ts'
 import { pullOnly } from '../../../src/http/registry/authorize.ts'
 import { digestOf } from '../../../src/oci/digest.ts'
 import { image, multiPlatform } from '../../fixtures/images.ts'
 import { blobOf, codesOf, octets, startPushRegistry, withDigest } from '../../fixtures/push-registry.ts'
+import { cannotMount, mountSmallDisk } from '../../fixtures/small-disk.ts'
 
 const repository = 'mecm/web'
 
@@ -231,6 +233,36 @@ t.test('sessions have an end: 429, 413', async t => {
   const large = await client.send('PATCH', location, { headers: octets, body: Buffer.alloc(1001) })
   t.equal(large.status, 413)
   t.same(codesOf(large), ['SIZE_INVALID'])
+})
+
+t.test('a full disk is told with what to do, and the session goes on', { skip: cannotMount() }, async t => {
+  const { client } = await startPushRegistry(t, { root: mountSmallDisk(t, 1024 * 1024) })
+  const location = await client.begin(repository)
+  const { bytes, digest } = blobOf('small', 300_000)
+  const body = Readable.from([bytes, Buffer.alloc(2_000_000)], { objectMode: false })
+  for (const large of [Buffer.alloc(2_000_000), body]) {
+    const answer = await client.send('PATCH', location, { headers: octets, body: large })
+    t.equal(answer.status, 507)
+    t.match(answer.body.toString(), /no space|to come.*free space/)
+    t.match(answer.body.toString(), /remove images/)
+  }
+  const { headers } = await client.send('GET', location)
+  t.ok(Number(headers.range?.split('-')[1]) > 300_000, headers.range ?? '')
+  t.equal((await client.send('DELETE', location)).status, 204)
+  t.equal((await client.pushBlob(repository, bytes, digest)).status, 201, 'there is room again')
+})
+
+t.test('what a client was told to be here waits for its manifest', async t => {
+  const { client, store } = await startPushRegistry(t)
+  const { bytes, digest } = blobOf('told')
+  store.content.pins.holdFor(digest, 0)
+  await store.content.writeBytes(digest, bytes)
+  store.linkBlob(repository, { mediaType: 'application/octet-stream', digest, size: bytes.length })
+  t.equal(store.content.pins.has(digest), false)
+  await client.send('HEAD', `/v2/mecm/other/blobs/${digest}`)
+  t.equal(store.content.pins.has(digest), false, 'nobody was told that it is there')
+  t.equal((await client.send('HEAD', `/v2/${repository}/blobs/${digest}`)).status, 200)
+  t.equal(store.content.pins.has(digest), true)
 })
 
 t.test('twenty clients push images that share layers, all at once', async t => {
