@@ -44,6 +44,11 @@ export interface Answer {
   readonly body: unknown
 }
 
+/** What an answer must be; a compiled schema is one. */
+export interface Shape<T> {
+  Check(value: unknown): value is T
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export class ApiClient {
@@ -109,6 +114,19 @@ export class ApiClient {
     return readEvents(response.body)
   }
 
+  /** One call that answers with a shape. @throws ApiFailure. */
+  async ask<T>(method: Method, path: string, shape: Shape<T>, payload?: string): Promise<T> {
+    return this.#expect(await this.#ask(method, path, payload), shape)
+  }
+
+  /** The text of an answer, piece by piece as it comes. @throws ApiFailure. */
+  async *stream(path: string): AsyncGenerator<string> {
+    const response = await this.#send('GET', path, { accept: '*/*' })
+    if (response.statusCode !== 200) throw this.#unexpected(await readAnswer(response))
+    const decoder = new TextDecoder()
+    for await (const chunk of response.body) yield decoder.decode(Buffer.from(chunk), { stream: true })
+  }
+
   /** One call, whatever it answers. `payload` is JSON. @throws CliError where no agent answers. */
   call(method: Method, path: string, payload?: string): Promise<Answer> {
     return this.#ask(method, path, payload)
@@ -145,7 +163,7 @@ export class ApiClient {
     }
   }
 
-  #expect<T>(answer: Answer, shape: { Check(value: unknown): value is T }): T {
+  #expect<T>(answer: Answer, shape: Shape<T>): T {
     if (answer.statusCode < 300 && shape.Check(answer.body)) return answer.body
     throw this.#unexpected(answer)
   }

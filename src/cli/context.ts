@@ -11,7 +11,7 @@ export interface CommandContext {
 }
 
 /** The part of src/agent.ts that commands use. */
-export type AgentModule = Pick<typeof import('../agent.ts'), 'createAgent' | 'pullImages'>
+export type AgentModule = Pick<typeof import('../agent.ts'), 'createAgent' | 'createTokenOffline' | 'pullImages'>
 
 /** Loads the configuration; warnings go to standard error. @throws ConfigError. */
 export function loadConfigFor(context: CommandContext, file: string | undefined): LoadedConfig {

@@ -1,9 +1,12 @@
 /** The command line: every command in one program, and what its end means as an exit status. Called by main.ts. */
 import { Command, CommanderError } from 'commander'
+import { AccessError } from '../access/errors.ts'
 import { ConfigError } from '../config.ts'
 import { ImageError } from '../oci/errors.ts'
 import { StateError } from '../state/errors.ts'
 import { addApply } from './apply.ts'
+import { addAuditList } from './audit-list.ts'
+import { addAuditExport, addAuditVerify } from './audit-verify.ts'
 import { CliError } from './cli-error.ts'
 import { addConfigCheck } from './config-check.ts'
 import { addConfigShow } from './config-show.ts'
@@ -21,6 +24,10 @@ import { addPull } from './pull.ts'
 import { addRun } from './run.ts'
 import { addStatus } from './status.ts'
 import { printable } from './terminal.ts'
+import { addTokenCreate } from './token-create.ts'
+import { addTokenList } from './token-list.ts'
+import { addTokenRevoke } from './token-revoke.ts'
+import { addVaultRotate } from './vault-rotate.ts'
 
 /** 0 done, 1 failed, 2 wrong usage or configuration. */
 export type ExitStatus = 0 | 1 | 2
@@ -59,6 +66,15 @@ function buildProgram(context: CommandContext): Command {
   addDelete(program, context)
   addStatus(program, context)
   addImages(program, context)
+  const token = program.command('token').description('who may use the agent')
+  addTokenCreate(token, context)
+  addTokenList(token, context)
+  addTokenRevoke(token, context)
+  const audit = program.command('audit').description('what was done, and what was denied')
+  addAuditList(audit, context)
+  addAuditVerify(audit, context)
+  addAuditExport(audit, context)
+  addVaultRotate(program.command('vault').description('the secrets that the agent keeps'), context)
   const config = program.command('config').description('the configuration')
   addConfigCheck(config, context)
   addConfigShow(config, context)
@@ -78,8 +94,12 @@ function tell(error: unknown, { terminal }: CommandContext): ExitStatus {
   }
   const coded = error instanceof ImageError ? `${error.code}: ` : ''
   terminal.note(`error: ${coded}${printable(error.message)}`)
-  if (error instanceof CliError || error instanceof StateError || error instanceof ImageError) {
+  if (isHinted(error)) {
     if (error.hint !== undefined) terminal.note(`hint: ${printable(error.hint)}`)
   }
   return error instanceof CliError ? error.exitStatus : 1
+}
+
+function isHinted(error: Error): error is CliError | StateError | ImageError | AccessError {
+  return [CliError, StateError, ImageError, AccessError].some(kind => error instanceof kind)
 }
