@@ -230,12 +230,12 @@ export class Uploads {
   async #sweep(): Promise<void> {
     const oldest = this.#now() - this.#limits.maxIdleMs
     for (const { session, usedAt, worker } of [...this.#held.values()]) {
-      if (worker !== undefined || usedAt >= oldest) continue
+      if (worker !== undefined || usedAt >= oldest || !this.#held.has(session.id)) continue
       this.#options.logger.info(
         { upload: session.id, repository: session.repository },
         'an abandoned upload is removed',
       )
-      await this.#drop(session)
+      await this.cancel(session.repository, session.id)
     }
   }
 }
