@@ -1,6 +1,7 @@
 /** What can be done with a Repository alone: sync it, look at its runs, and go through its versions. Contract, "Repository" and "Calls". */
 import { Type } from 'typebox'
 import { isMapping } from '../../management/fields.ts'
+import { SyncRunShape } from '../../management/repository-object.ts'
 import { NameParams, oneNamespace, readText } from './query.ts'
 import { repositories as resource } from './resources.ts'
 import { errors, OutcomeSchema, schemasOf } from './schemas.ts'
@@ -15,22 +16,6 @@ const path = `/namespaces/:namespace/${resource.plural}/:name`
 const Bytes = Type.Integer({ minimum: 0 })
 const Time = Type.String({ format: 'date-time' })
 
-const Failure = Type.Object({ code: Type.String(), message: Type.String(), hint: Type.String() })
-const RunSchema = Type.Object(
-  {
-    trigger: Type.Enum(['created', 'schedule', 'request', 'annotation']),
-    by: Type.String({ description: 'Who started it' }),
-    startedAt: Time,
-    endedAt: Time,
-    outcome: Type.Enum(['Success', 'Failed']),
-    source: Type.Optional(Type.String({ description: 'The source that served it, namespace/name' })),
-    attempts: Type.Integer({ minimum: 0 }),
-    bytesMoved: Bytes,
-    durationMs: Type.Integer({ minimum: 0 }),
-    error: Type.Optional(Failure),
-  },
-  { title: 'Run' },
-)
 const VersionSchema = Type.Object(
   {
     tag: Type.String(),
@@ -82,7 +67,7 @@ function addSync({ app, gate, face }: Scope): void {
       return reply.send(face.repositories.sync(namespace, name, by))
     },
   )
-  const Runs = Type.Object({ items: Type.Array(RunSchema), totalItems: Type.Integer() })
+  const Runs = Type.Object({ items: Type.Array(SyncRunShape), totalItems: Type.Integer() })
   app.get(
     `${path}/runs`,
     {
