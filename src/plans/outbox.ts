@@ -9,6 +9,12 @@ import { PlanRows } from '../state/plans.ts'
 /** How long the retained status of a withdrawn plan stays after its withdrawal was reported, in milliseconds. */
 export const clearAfterMs = 24 * 60 * 60 * 1000
 
+/**
+ * Changes of phase of one plan that may wait for the broker: those of a whole pass, so that one who listens hears of each. While the
+ * broker is away, the oldest are dropped: nobody needs all of a day's retries, and the newest says how the plan is.
+ */
+const maxInterim = 8
+
 /** Refusals beside a standing plan that may wait for the broker; beyond them the oldest are dropped. */
 const maxRefusals = 10_000
 
@@ -80,9 +86,8 @@ export class Outbox {
 
   /** Queues a status. Belongs into the transaction that writes the status itself. */
   addStatus(plan: string, seq: number, kind: Exclude<OutboxKind, 'clear'>, payload: string): void {
-    // A refusal beside a standing plan says nothing about that one, whose own news must not be lost.
-    if (kind !== 'refusal') this.#rows.dropInterim(plan)
     this.#rows.add({ plan, seq, kind, payload })
+    if (kind === 'interim') this.#rows.pruneInterim(plan, maxInterim)
     if (kind === 'refusal') this.#rows.pruneRefusals(maxRefusals)
   }
 

@@ -29,9 +29,9 @@ export class OutboxRows {
     this.#sql.add.run(row.plan, row.seq, row.kind, row.payload)
   }
 
-  /** Drops what has not ended of a plan: a newer status of it follows. */
-  dropInterim(plan: string): void {
-    this.#sql.dropInterim.run(plan)
+  /** Drops the oldest `interim` statuses of a plan beyond `keep`. */
+  pruneInterim(plan: string, keep: number): void {
+    this.#sql.pruneInterim.run(plan, plan, keep)
   }
 
   /** The oldest messages after `after`, in order. */
@@ -62,7 +62,10 @@ function prepare(db: Database.Database) {
     add: db.prepare<[string, number | null, string, string]>(
       'INSERT INTO outbox (plan, seq, kind, payload) VALUES (?, ?, ?, ?)',
     ),
-    dropInterim: db.prepare<[string]>("DELETE FROM outbox WHERE plan = ? AND kind = 'interim'"),
+    pruneInterim: db.prepare<[string, string, number]>(
+      `DELETE FROM outbox WHERE plan = ? AND kind = 'interim' AND id <= (SELECT id FROM outbox
+         WHERE plan = ? AND kind = 'interim' ORDER BY id DESC LIMIT 1 OFFSET ?)`,
+    ),
     list: db.prepare<[number, number], OutboxRow>(
       'SELECT id, plan, seq, kind, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?',
     ),

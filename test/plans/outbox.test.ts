@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { ImageError } from '../../src/oci/errors.ts'
 import { clearAfterMs } from '../../src/plans/outbox.ts'
 import { PlanSite, planOf } from '../fixtures/plan-site.ts'
 
@@ -16,26 +17,41 @@ function told(site: PlanSite): string[] {
   })
 }
 
-t.test('a newer status takes the place of one that has not ended; what has ended is kept in order', async t => {
+t.test('every change of phase is kept, in order', async t => {
   const site = siteWith(t)
   site.send(planOf('a', ['up.example/web:1']))
   await site.reached('a', 'Ready')
-  t.strictSame(told(site), ['plans/a/status Ready'])
+  const phases = ['Accepted', 'Resolving', 'Fetching', 'Verifying', 'Ready'].map(phase => `plans/a/status ${phase}`)
+  t.strictSame(told(site), phases)
   site.send(planOf('a', ['up.example/web:1'], { metadata: { revision: 2 } }))
   await site.reached('a', 'Ready')
   site.send(planOf('a', ['up.example/web:1'], { metadata: { revision: 1 } }))
   site.empty('a')
-  t.strictSame(told(site), [
-    'plans/a/status Ready',
-    'plans/a/status Ready',
-    'plans/a/status Rejected (not retained)',
-    'plans/a/status Withdrawn',
-  ])
+  t.strictSame(told(site), [...phases, ...phases, 'plans/a/status Rejected (not retained)', 'plans/a/status Withdrawn'])
   const seqs = site.messages().map(message => JSON.parse(message.payload).seq)
   t.strictSame(
     seqs,
-    seqs.toSorted((a, b) => a - b),
+    seqs.map((_, at) => at + 1),
   )
+})
+
+t.test('of a plan that is tried again and again while the broker is away, the newest statuses wait', async t => {
+  const site = siteWith(t)
+  site.send(planOf('a', ['up.example/web:1']))
+  await site.reached('a', 'Ready')
+  const resolveErrors = Array.from({ length: 6 }, () => new ImageError('UNAVAILABLE', 'away'))
+  site.engine.offer('up.example/away:1', { content: 'away', blobs: [], resolveErrors })
+  site.send(planOf('b', ['up.example/away:1']))
+  await site.reached('b', 'Ready')
+  const ofB = told(site).filter(line => line.startsWith('plans/b/'))
+  t.strictSame(ofB.slice(-4), [
+    'plans/b/status Resolving',
+    'plans/b/status Fetching',
+    'plans/b/status Verifying',
+    'plans/b/status Ready',
+  ])
+  t.equal(ofB.length, 9)
+  t.equal(told(site).length, 5 + 9, 'those of another plan are left alone')
 })
 
 t.test('a refusal does not swallow the news of the plan that stands', async t => {
@@ -44,7 +60,7 @@ t.test('a refusal does not swallow the news of the plan that stands', async t =>
   site.send(planOf('a', ['up.example/slow:1'], { metadata: { revision: 2 } }))
   await site.reached('a', 'Fetching')
   site.send(planOf('a', ['A']))
-  t.strictSame(told(site), ['plans/a/status Fetching', 'plans/a/status Rejected (not retained)'])
+  t.strictSame(told(site).slice(-2), ['plans/a/status Fetching', 'plans/a/status Rejected (not retained)'])
 })
 
 t.test('what is acknowledged is gone, anything else stays, over a restart, too', async t => {
@@ -55,16 +71,19 @@ t.test('what is acknowledged is gone, anything else stays, over a restart, too',
     first.send(planOf(name, ['up.example/web:1']))
     await first.reached(name, 'Ready')
   }
-  t.equal(first.outbox.size, 3)
+  t.equal(first.outbox.size, 15)
   t.equal(first.outbox.next(2).length, 2)
-  const [, second] = first.messages()
-  first.outbox.acknowledged(second?.seq ?? 0)
-  first.outbox.acknowledged(second?.seq ?? 0)
+  const ofB = first.messages().filter(message => message.topic === 'plans/b/status')
+  for (const { seq } of [...ofB, ...ofB]) first.outbox.acknowledged(seq)
   first.outbox.acknowledged(12345)
   await first.stop()
   const later = new PlanSite(dir).start()
   t.teardown(() => later.stop())
-  t.strictSame(told(later), ['plans/a/status Ready', 'plans/c/status Ready'])
+  t.equal(later.outbox.size, 10)
+  t.strictSame(
+    told(later).filter(line => line.endsWith('Ready')),
+    ['plans/a/status Ready', 'plans/c/status Ready'],
+  )
 })
 
 t.test('the retained status of a withdrawn plan is cleared a day after its withdrawal was reported', async t => {
