@@ -62,7 +62,11 @@ export class Providers {
   }
 
   async #load(file: string): Promise<Provider> {
-    const loaded: unknown = await within(this.#options.timeoutMs, import(pathToFileURL(file).href))
+    const loaded: unknown = await within(
+      this.#options.timeoutMs,
+      new AbortController(),
+      () => import(pathToFileURL(file).href),
+    )
     const provider = typeof loaded === 'object' && loaded !== null && 'provider' in loaded ? loaded.provider : undefined
     if (!isProvider(provider)) {
       throw new Error('expected an export `provider` with a name ([a-z0-9-]) and functions of the provider interface')
@@ -135,19 +139,19 @@ export class BoundedProvider {
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<unknown>,
   ): Promise<Static<Shape>> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)])
+    const late = new AbortController()
     try {
-      const answer = await orAborted(work(bounded), bounded)
+      const answer = await within(this.#timeoutMs, late, bounded => work(bounded), signal)
       if (Check(shape, answer)) return answer
       throw new Error('its answer does not have the form of the interface')
     } catch (cause) {
       signal.throwIfAborted()
       if (cause instanceof ImageError) throw cause
-      const late = bounded.aborted
-      const why = late ? `did not answer within ${this.#timeoutMs} ms` : `failed: ${reasonOf(cause)}`
-      throw new ImageError(late ? 'TIMEOUT' : 'UNSUPPORTED', `the provider "${this.name}" ${why}`, {
+      const isLate = late.signal.aborted
+      const why = isLate ? `did not answer within ${this.#timeoutMs} ms` : `failed: ${reasonOf(cause)}`
+      throw new ImageError(isLate ? 'TIMEOUT' : 'UNSUPPORTED', `the provider "${this.name}" ${why}`, {
         ...{ cause, side: 'upstream' },
-        ...(late ? {} : { hint: `Correct the adapter of the provider "${this.name}", or use the provider "other".` }),
+        ...(isLate ? {} : { hint: `Correct the adapter of the provider "${this.name}", or use the provider "other".` }),
       })
     }
   }
@@ -169,19 +173,24 @@ function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 200)
 }
 
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  return await orAborted(work, AbortSignal.timeout(timeoutMs))
-}
-
-/** The work's end, or the abort, for work that doesn't look at the signal. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** The work's end, or that of its time or the signal, for work that may look at neither. `late` is aborted when its time is over. */
+async function within<T>(
+  timeoutMs: number,
+  late: AbortController,
+  work: (signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const bounded = AbortSignal.any([late.signal, ...(signal === undefined ? [] : [signal])])
   const { promise, reject } = Promise.withResolvers<never>()
-  const stop = () => reject(signal.reason)
-  if (signal.aborted) stop()
-  signal.addEventListener('abort', stop, { once: true })
+  const stop = () => reject(bounded.reason)
+  // Not AbortSignal.timeout: that one lets the process end while it waits.
+  const timer = setTimeout(() => late.abort(new Error(`not done within ${timeoutMs} ms`)), timeoutMs)
+  if (bounded.aborted) stop()
+  bounded.addEventListener('abort', stop, { once: true })
   try {
-    return await Promise.race([work, promise])
+    return await Promise.race([work(bounded), promise])
   } finally {
-    signal.removeEventListener('abort', stop)
+    clearTimeout(timer)
+    bounded.removeEventListener('abort', stop)
   }
 }

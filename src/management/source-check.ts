@@ -1,5 +1,5 @@
 /** Whether a source lets us in, in plain words: name, connection, certificate, registry, credentials. Used by Sources. */
-import { type ErrorCode, ImageError, toImageError } from '../oci/errors.ts'
+import { type ErrorCode, errorCodes, ImageError, toImageError } from '../oci/errors.ts'
 import type { SourceAccess } from './source-access.ts'
 
 export interface CheckResult {
@@ -95,12 +95,21 @@ const words: Partial<Record<ErrorCode, (domain: string, access: SourceAccess) =>
   REDIRECT: domain => `${domain} redirects to where a registry is not followed`,
 }
 
+const generic = errorCodes.TLS.hint
+
 /** `words`, then what the system said, and what to do. */
 function explain(access: SourceAccess, error: ImageError): string {
   const say = words[error.code]
   const advice = connectionCodes.has(error.code) ? access.provider.advise(access.domain) : undefined
   const lead = say?.(access.domain, access) ?? `${access.domain}: ${error.code}`
-  const detail = error.code === 'UNAUTHORIZED' || error.code === 'UNSUPPORTED' ? '' : ` (${error.message})`
   const hint = error.code === 'TLS' ? error.hint : undefined
+  // What the system says helps where nothing better is known.
+  const isKnown = error.code === 'UNAUTHORIZED' || error.code === 'UNSUPPORTED' || (hint ?? generic) !== generic
+  const detail = isKnown
+    ? ''
+    : ` (${error.message
+        .replace(/\p{Cc}+/gu, ' ')
+        .trim()
+        .slice(0, 300)})`
   return [`${lead}${detail}`, hint, advice].filter(part => part !== undefined).join('. ')
 }
