@@ -89,6 +89,14 @@ export const errorCodes = {
     retry: 'permanent',
     hint: 'The local registry refuses this content: check the rights of `registry.external`, or set `registry.external.sparseIndexes`.',
   },
+  WINDOW_CLOSED: {
+    retry: 'transient',
+    hint: 'Nothing is wrong: work goes on by itself when the next transfer window opens.',
+  },
+  BUDGET_USED_UP: {
+    retry: 'transient',
+    hint: 'Work goes on by itself in the next period; a plan of priority 100 goes on now, and the next period pays for it.',
+  },
   INTERNAL: {
     retry: 'transient',
     hint: 'A fault of the agent itself; it is tried again. Please report it with the log.',

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { type Doing, networkFailure } from './failures.ts'
+import type { Passage } from './line.ts'
 
 /** An answer that is thrown away is read this far to keep its connection; a longer one is cut. Bytes. */
 const discardLimit = 64 * 1024
@@ -16,10 +17,17 @@ export class Answer {
   readonly #body: Dispatcher.ResponseData['body']
   readonly #about: Doing
   readonly #signal: AbortSignal
+  readonly #passage: Passage | undefined
 
   constructor(
     response: Dispatcher.ResponseData,
-    from: { readonly url: URL; readonly strayed: boolean; readonly about: Doing; readonly signal: AbortSignal },
+    from: {
+      readonly url: URL
+      readonly strayed: boolean
+      readonly about: Doing
+      readonly signal: AbortSignal
+      readonly passage?: Passage | undefined
+    },
   ) {
     this.status = response.statusCode
     this.url = from.url
@@ -28,6 +36,7 @@ export class Answer {
     this.#body = response.body
     this.#about = from.about
     this.#signal = from.signal
+    this.#passage = from.passage
     // An abort between the headers and the first read destroys the body; the reader meets the error, nobody else should.
     this.#body.on('error', () => {})
   }
@@ -50,10 +59,19 @@ export class Answer {
     return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
   }
 
-  /** The body as it comes; leaving the loop early closes the connection. @throws ImageError, or the signal's reason. */
+  /**
+   * The body as it comes, and no faster than the line's keeper lets it; while nobody reads, the silence is ours and no stall: undici
+   * counts the time only while it reads itself. Leaving the loop early closes the connection.
+   * @throws ImageError, or the signal's reason.
+   */
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    const passage = this.#passage
     try {
-      for await (const chunk of this.#body) yield chunk
+      for await (const chunk of this.#body) {
+        passage?.came(chunk.byteLength)
+        yield chunk
+        await passage?.more(this.#signal)
+      }
     } catch (error) {
       this.#signal.throwIfAborted()
       throw networkFailure(error, this.url, this.#about)

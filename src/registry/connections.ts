@@ -9,6 +9,7 @@ import { Agent, type Dispatcher, request as sendRequest } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { Answer } from './answer.ts'
 import { type Doing, isClosedConnection, networkFailure } from './failures.ts'
+import { headBytes, type Line, type Passage } from './line.ts'
 
 /** How a host is reached. Also what stands behind `upstreams` in the configuration. */
 export interface HostOptions {
@@ -51,6 +52,8 @@ export interface ConnectionsOptions {
   readonly stallTimeoutMs: number
   /** Told of every request that goes out, token requests and redirects too, with the host on whose behalf it goes. */
   readonly onRequest?: (host: string) => void
+  /** Watches over what crosses; nobody without. */
+  readonly line?: Line
 }
 
 type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
@@ -86,7 +89,9 @@ export class Connections {
       const agent = await this.#agentFor(request.url, owner, request.about)
       const response = await this.#exchange(request, agent, owner)
       this.#remember(request.url.origin)
-      return new Answer(response, { url: request.url, strayed, about: request.about, signal: request.signal })
+      const { url, about, signal } = request
+      this.#options.line?.head(owner.host, headBytes(response.headers))
+      return new Answer(response, { url, strayed, about, signal, passage: this.#passage(request, response, owner) })
     } catch (error) {
       request.signal.throwIfAborted()
       throw networkFailure(error, request.url, request.about)
@@ -111,6 +116,13 @@ export class Connections {
     }
   }
 
+  /** The way of the answer's body; a HEAD has none, whatever length it tells. */
+  #passage({ method }: WireRequest, { headers }: Dispatcher.ResponseData, owner: HostOptions): Passage | undefined {
+    if (method === 'HEAD') return undefined
+    const length = Number(headers['content-length'])
+    return this.#options.line?.body(owner.host, Number.isSafeInteger(length) ? length : undefined)
+  }
+
   #once(
     { method, url, headers, body, signal, answerTimeoutMs = 0 }: WireRequest,
     dispatcher: Agent,
@@ -118,11 +130,13 @@ export class Connections {
   ) {
     this.#options.onRequest?.(owner.host)
     const sized = body === undefined ? {} : { 'content-length': String(body.length) }
+    // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
+    const own = { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized }
+    this.#options.line?.head(owner.host, headBytes({ host: url.host, ...own }, method.length + url.pathname.length))
     return sendRequest(url, {
       dispatcher,
       method,
-      // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
-      headers: { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized },
+      headers: own,
       body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body.open()),
       signal,
       headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),

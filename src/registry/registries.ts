@@ -4,6 +4,7 @@ import type { Side } from '../oci/errors.ts'
 import { Connections, type HostOptions, originOf } from './connections.ts'
 import { CredentialStore, type Credentials, registryKey } from './credentials.ts'
 import { HostAccess } from './host-access.ts'
+import type { Line } from './line.ts'
 import { Registry } from './registry.ts'
 import { Authorizer } from './tokens.ts'
 import { Transport } from './transport.ts'
@@ -21,6 +22,8 @@ export interface RegistriesOptions {
   readonly side?: Side
   /** Told of every request that goes out, with the host on whose behalf it goes. */
   readonly onRequest?: (host: string) => void
+  /** Watches over what crosses, and may slow it down; nobody without. */
+  readonly line?: Line
   /** Epoch milliseconds. */
   readonly now?: () => number
 }

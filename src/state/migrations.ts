@@ -382,8 +382,17 @@ const folder = `
   ) STRICT;
 `
 
+/** How much of the link's budget is used up. SQL in budget.ts. */
+const link = `
+  CREATE TABLE link_budget (
+    account TEXT PRIMARY KEY,        -- 'site' or 'group:<name>'
+    period_start INTEGER NOT NULL,
+    bytes INTEGER NOT NULL           -- used in the period, counted ahead while the agent runs
+  ) STRICT, WITHOUT ROWID;
+`
+
 const migrations: readonly (readonly string[])[] = [
-  [content, lifecycle, ingests, uploads, knowledge, plans, access, management, folder],
+  [content, lifecycle, ingests, uploads, knowledge, plans, access, management, folder, link],
 ]
 
 /** The version that this agent writes. */

@@ -8,7 +8,11 @@ import { backoffMs } from '../oci/backoff.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { type Digest, shortDigest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
+import type { DiskRoom } from './disk-room.ts'
 import type { FetchOptions, ImageRequest } from './engine.ts'
+import type { Link } from './link/link.ts'
+import { LinkClosed, soonest } from './link/obstacle.ts'
+import type { LinkPass } from './link/pass.ts'
 import type { Ingest, LocalRegistry } from './local.ts'
 import { GiveWay, type Slots } from './slots.ts'
 import type { Source, Sources } from './sources.ts'
@@ -18,6 +22,8 @@ export interface BlobFetcherOptions {
   readonly local: LocalRegistry
   readonly sources: Sources
   readonly slots: Slots
+  readonly link: Link
+  readonly room: DiskRoom
   readonly ledger: UpstreamLedger
   readonly logger: Logger
   /** Waits between tries within one call. Longer ones are for the plan's own retry. Default 250 ms to 8 s. */
@@ -41,8 +47,15 @@ interface SharedFetch {
 
 type Try =
   | { readonly outcome: 'done' }
+  /** Stopped without a fault: for a more urgent blob, or because the link closed. */
   | { readonly outcome: 'gave way' }
   | { readonly outcome: 'failed'; readonly error: ImageError; readonly progressed: boolean }
+
+/** What one try may use, and what ends it. */
+interface Turn {
+  readonly signal: AbortSignal
+  readonly pass: LinkPass
+}
 
 export class BlobFetcher {
   readonly #options: BlobFetcherOptions
@@ -55,7 +68,7 @@ export class BlobFetcher {
   /**
    * Brings the blob to the local side, verified. Who asks for a digest that is on its way joins that transfer; it ends when the
    * last of them has aborted. A failure is forgotten: the next caller tries again.
-   * @throws ImageError the last try's.
+   * @throws ImageError the last try's; LinkClosed when the link is closed to everyone who wants the blob.
    */
   async fetch(blob: Descriptor, request: ImageRequest, options: FetchOptions): Promise<void> {
     const shared = await this.#join(blob, request, options)
@@ -111,7 +124,7 @@ export class BlobFetcher {
     let contentFailures = 0
     for (;;) {
       const sources = this.#sourcesOf(shared)
-      const source = leastFailed(sources, failed)
+      const source = leastFailed(this.#passable(sources, shared), failed)
       const tried = await this.#try(shared, source)
       if (tried.outcome === 'done') return
       signal.throwIfAborted()
@@ -136,6 +149,18 @@ export class BlobFetcher {
     return [...new Map(sources.map(source => [nameOf(source), source])).values()]
   }
 
+  /** Those that may send now. @throws LinkClosed when there are none. */
+  #passable(sources: readonly Source[], shared: SharedFetch): readonly Source[] {
+    const { link } = this.#options
+    const waiters = [...shared.waiters.keys()]
+    const isOpen = ({ upstream }: Source) => waiters.some(waiter => !link.obstacle(waiter, [upstream.host]))
+    const passable = sources.filter(isOpen)
+    const hosts = sources.map(source => source.upstream.host)
+    const obstacle = passable.length > 0 ? undefined : soonest(waiters.map(waiter => link.obstacle(waiter, hosts)))
+    if (obstacle) throw new LinkClosed(obstacle)
+    return passable
+  }
+
   #wait(failures: number): number {
     return backoffMs(failures, this.#options.backoff ?? { firstMs: 250, maxMs: 8_000 })
   }
@@ -146,31 +171,35 @@ export class BlobFetcher {
       () => highestPriority(shared.waiters.keys()),
       shared.controller.signal,
     )
-    const signal = AbortSignal.any([shared.controller.signal, slot.signal])
+    const pass = this.#options.link.enter(source.upstream.host, () => shared.waiters.keys())
+    const signal = AbortSignal.any([shared.controller.signal, slot.signal, pass.signal])
     const before = { bytes: 0 }
     try {
-      await this.#move(shared, source, signal, before)
+      await this.#move(shared, source, { signal, pass }, before)
       this.#options.sources.report(source, undefined)
       this.#options.ledger.blobFetched()
       return { outcome: 'done' }
     } catch (cause) {
-      if (slot.signal.reason instanceof GiveWay && !shared.controller.signal.aborted) return { outcome: 'gave way' }
+      if (isPause(signal.reason) && !shared.controller.signal.aborted) return { outcome: 'gave way' }
       const error = describe(toImageError(cause), shared.blob, source)
       if (error.side !== 'local') this.#options.sources.report(source, error)
       return { outcome: 'failed', error, progressed: before.bytes > 0 }
     } finally {
+      pass.leave()
       slot.release()
     }
   }
 
-  async #move(shared: SharedFetch, source: Source, signal: AbortSignal, count: { bytes: number }): Promise<void> {
+  async #move(shared: SharedFetch, source: Source, turn: Turn, count: { bytes: number }): Promise<void> {
     const { blob } = shared
-    const ingest = await this.#options.local.openIngest(blob, signal)
+    turn.signal.throwIfAborted()
+    const ingest = await this.#options.local.openIngest(blob, turn.signal)
     try {
       const [first] = shared.waiters.keys()
       first?.progress?.resumed?.(ingest.offset, blob)
-      if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, signal, count)
-      signal.throwIfAborted()
+      if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, turn, count)
+      // Complete is complete, though the turn has ended meanwhile.
+      shared.controller.signal.throwIfAborted()
       await ingest.commit()
     } finally {
       await ingest.close()
@@ -181,25 +210,35 @@ export class BlobFetcher {
     ingest: Ingest,
     shared: SharedFetch,
     { upstream, repository }: Source,
-    signal: AbortSignal,
+    { signal, pass }: Turn,
     count: { bytes: number },
   ): Promise<void> {
-    const { offset, body } = await upstream.fetchBlob(repository, shared.blob, { offset: ingest.offset, signal })
-    // A source that ignores Range starts anew: what is here already passes by unwritten, and the digest has the last word.
-    let skip = ingest.offset - offset
-    for await (const chunk of body) {
-      const [payer] = shared.waiters.keys()
-      payer?.progress?.received?.(upstream.host, chunk.byteLength, shared.blob)
-      this.#options.ledger.received(upstream.host, chunk.byteLength)
-      if (skip >= chunk.byteLength) {
-        skip -= chunk.byteLength
-        continue
+    const room = await this.#options.room.claim(shared.blob.size - ingest.offset)
+    try {
+      const { offset, body } = await upstream.fetchBlob(repository, shared.blob, { offset: ingest.offset, signal })
+      // A source that ignores Range starts anew: what is here already passes by unwritten, and the digest has the last word.
+      let skip = ingest.offset - offset
+      for await (const chunk of body) {
+        const [payer] = shared.waiters.keys()
+        payer?.progress?.received?.(upstream.host, chunk.byteLength, shared.blob)
+        this.#options.ledger.received(upstream.host, chunk.byteLength)
+        if (skip < chunk.byteLength) {
+          await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
+          count.bytes += chunk.byteLength - skip
+          room.filled(chunk.byteLength - skip)
+        }
+        skip = Math.max(0, skip - chunk.byteLength)
+        await pass.pace(chunk.byteLength, signal)
       }
-      await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
-      count.bytes += chunk.byteLength - skip
-      skip = 0
+    } finally {
+      room.release()
     }
   }
+}
+
+/** Whether a try was stopped for a reason that is no fault. */
+function isPause(reason: unknown): boolean {
+  return reason instanceof GiveWay || reason instanceof LinkClosed
 }
 
 function nameOf(source: Source): string {

@@ -5,6 +5,9 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { PlatformFilter } from '../oci/platform.ts'
 import type { Reference, RepositoryReference, Target } from '../oci/reference.ts'
+import type { Link } from './link/link.ts'
+import type { Obstacle } from './link/obstacle.ts'
+import type { LinkUse, PlanLimits } from './link/pass.ts'
 import type { Upstream } from './sources.ts'
 
 /** One image as it is asked for. */
@@ -56,6 +59,8 @@ export interface FetchOptions {
   readonly signal: AbortSignal
   /** 0 to 100; higher goes first where transfers wait for their turn. */
   readonly priority: number
+  /** What the plan says about the link, for all that it fetches. */
+  readonly limits?: PlanLimits
   readonly progress?: Partial<FetchProgress>
 }
 
@@ -68,12 +73,19 @@ export interface TransferEngine {
   /**
    * Fetches what is missing, places every blob in the target's repository and puts the manifests, by digest only.
    * Gives the image as it was put: an external registry that refuses an index without its other platforms changes what that is.
+   * @throws LinkClosed when the link closes meanwhile: what has arrived is kept, and a later call goes on from there.
    */
   fetch(image: ResolvedImage, options: FetchOptions): Promise<ResolvedImage>
   /** Moves the tags of all the images, and removes `remove`, together. Gives notes for the operator: a tag that the registry can't remove, say. */
   publish(images: readonly ResolvedImage[], remove: readonly Target[], signal: AbortSignal): Promise<readonly string[]>
   /** Asks the local registry for every manifest and blob of the image. @throws ImageError `LOCAL_REGISTRY` naming what is missing. */
   confirm(image: ResolvedImage, signal: AbortSignal): Promise<void>
-  /** Bytes that the local side can still take, or undefined where that can't be known. */
+  /** What keeps the image's content from crossing the link now, from wherever it can be had. */
+  obstacle(request: ImageRequest, use: LinkUse): Obstacle | undefined
+  /** The hosts that the image's content can be had from, the plan's own first. */
+  hostsOf(request: ImageRequest): readonly string[]
+  /** The link itself: what to expect of it, and when it opens. */
+  readonly link: Pick<Link, 'whenClear' | 'estimate' | 'capacity' | 'explain'>
+  /** Bytes that the local side can still take beside the reserve, or undefined where that can't be known. */
   freeBytes(): Promise<number | undefined>
 }

@@ -5,12 +5,13 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import type { BlobFetcher } from './blob-fetcher.ts'
 import type { FetchOptions, ResolvedImage } from './engine.ts'
+import { LinkClosed } from './link/obstacle.ts'
 import type { LocalRegistry } from './local.ts'
 
 /** Blobs of one image that are looked after at once. How many really move is for the slots, over all images. */
 const width = 8
 
-/** Brings the blobs that are missing and makes every blob part of the target's repository. @throws ImageError a permanent one first. */
+/** Brings the blobs that are missing and makes every blob part of the target's repository. @throws ImageError a permanent one first, then LinkClosed. */
 export async function fetchBlobs(
   image: ResolvedImage,
   parts: { local: LocalRegistry; fetcher: BlobFetcher },
@@ -46,7 +47,8 @@ export async function fetchBlobs(
 
   await Promise.all(Array.from({ length: Math.min(width, queue.length) }, work))
   options.signal.throwIfAborted()
-  const verdict = errors.find(error => !error.transient) ?? errors[0]
+  const closed = errors.find(error => error instanceof LinkClosed)
+  const verdict = errors.find(error => !error.transient) ?? closed ?? errors[0]
   if (verdict) throw verdict
 }
 

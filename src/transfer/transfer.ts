@@ -9,8 +9,12 @@ import { ImageError } from '../oci/errors.ts'
 import { formatReference, type Target } from '../oci/reference.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import { BlobFetcher } from './blob-fetcher.ts'
+import { DiskRoom } from './disk-room.ts'
 import type { FetchOptions, ImageRequest, ResolvedImage, TransferEngine } from './engine.ts'
 import { fetchBlobs, putManifests } from './fetch.ts'
+import { Link } from './link/link.ts'
+import type { Obstacle } from './link/obstacle.ts'
+import type { LinkUse } from './link/pass.ts'
 import type { LocalRegistry } from './local.ts'
 import { ManifestReader } from './manifest-reader.ts'
 import type { ReferrerMemory } from './referrers.ts'
@@ -27,6 +31,10 @@ export interface TransferOptions {
   readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
   readonly referrers: ReferrerMemory
   readonly ledger: UpstreamLedger
+  /** What may cross, and when; no limits without. */
+  readonly link?: Link
+  /** Bytes of the disk that are left alone. Default 0. */
+  readonly diskReserve?: number
   /** Blobs at once, over all plans. */
   readonly concurrency: number
   /** What to do when the local registry refuses an index whose other platforms are absent. */
@@ -40,11 +48,17 @@ export class Transfer implements TransferEngine {
   readonly #options: TransferOptions
   readonly #sources: Sources
   readonly #fetcher: BlobFetcher
+  readonly #room: DiskRoom
+  readonly link: Link
 
   constructor(options: TransferOptions) {
+    const { local, concurrency, logger, diskReserve = 0 } = options
     this.#options = options
+    this.link = options.link ?? new Link({ logger })
     this.#sources = new Sources(options)
-    this.#fetcher = new BlobFetcher({ ...options, sources: this.#sources, slots: new Slots(options.concurrency) })
+    this.#room = new DiskRoom({ freeBytes: () => local.freeBytes(), reserve: diskReserve })
+    const parts = { sources: this.#sources, slots: new Slots(concurrency), link: this.link, room: this.#room }
+    this.#fetcher = new BlobFetcher({ ...options, ...parts })
   }
 
   async resolve(request: ImageRequest, signal: AbortSignal): Promise<ResolvedImage> {
@@ -115,7 +129,15 @@ export class Transfer implements TransferEngine {
   }
 
   async freeBytes(): Promise<number | undefined> {
-    return await this.#options.local.freeBytes()
+    return await this.#room.freeBytes()
+  }
+
+  obstacle(request: ImageRequest, use: LinkUse): Obstacle | undefined {
+    return this.link.obstacle(use, this.hostsOf(request))
+  }
+
+  hostsOf(request: ImageRequest): readonly string[] {
+    return this.#sources.of(request).map(source => source.upstream.host)
   }
 
   async #confirmTag({ root }: ResolvedImage, repository: string, tag: string, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,9 @@ import { digestOf } from '../../src/oci/digest.ts'
 import { ImageError } from '../../src/oci/errors.ts'
 import { parseReference, parseRepositoryReference } from '../../src/oci/reference.ts'
 import { BlobFetcher } from '../../src/transfer/blob-fetcher.ts'
+import { DiskRoom } from '../../src/transfer/disk-room.ts'
 import type { FetchOptions, ImageRequest } from '../../src/transfer/engine.ts'
+import { Link } from '../../src/transfer/link/link.ts'
 import { Slots } from '../../src/transfer/slots.ts'
 import { Sources, type Upstream } from '../../src/transfer/sources.ts'
 import { UpstreamLedger } from '../../src/transfer/upstream-ledger.ts'
@@ -66,7 +68,10 @@ function build(...upstreams: Upstream[]) {
   const get = (host: string): Upstream => byHost.get(host) ?? scripted(host, refuses('UNAVAILABLE'))
   const sources = new Sources({ registries: { get }, mirrors: new Map(), ledger, logger })
   const slots = new Slots(1)
-  const fetcher = new BlobFetcher({ local, sources, slots, ledger, logger, backoff: { firstMs: 1, maxMs: 2 } })
+  const room = new DiskRoom({ freeBytes: () => local.freeBytes(), reserve: 0 })
+  const link = new Link({ logger })
+  const backoff = { firstMs: 1, maxMs: 2 }
+  const fetcher = new BlobFetcher({ local, sources, slots, link, room, ledger, logger, backoff })
   return { local, fetcher, slots }
 }
 
