@@ -31,7 +31,11 @@ t.test('kill -9: what receive has returned for is there after a restart, and run
     }
     const seqs = known.map(status => status.seq)
     t.equal(new Set(seqs).size, seqs.length, 'no number of the sequence was given twice')
-    t.equal(new Set(site.messages().map(({ topic }) => topic)).size, known.length, 'each has its message for the broker')
+    t.equal(
+      new Set(site.messages().map(({ topic }) => topic)).size,
+      known.length,
+      'each has its message for the broker',
+    )
     site.start()
     for (const name of received) t.equal((await site.reached(name, 'Ready')).phase, 'Ready')
     t.ok(site.statuses.every(status => status.seq > Math.max(...seqs)))
