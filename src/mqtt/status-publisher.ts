@@ -4,8 +4,8 @@
  */
 import type { Outbox, OutboxMessage } from '../plans/outbox.ts'
 import { Backoff } from './backoff.ts'
-import type { BrokerConnection } from './connection.ts'
-import { type LinkError, toLinkError } from './link-error.ts'
+import type { BrokerConnection, Publication } from './connection.ts'
+import { LinkError, toLinkError } from './link-error.ts'
 
 export interface StatusPublisherOptions {
   readonly connection: BrokerConnection
@@ -88,7 +88,7 @@ export class StatusPublisher {
     const { connection, outbox, topicOf, onProblem } = this.#options
     this.#inFlight.add(seq)
     try {
-      await connection.publish({ topic: topicOf(topic), payload, retain })
+      await publishOrShorten(connection, { topic: topicOf(topic), payload, retain })
       outbox.acknowledged(seq)
       this.#backoff.reset()
       if (!this.#retry) this.#room = this.#window
@@ -114,4 +114,31 @@ export class StatusPublisher {
       this.wake()
     }, this.#backoff.next())
   }
+}
+
+/** A status that the broker finds too large goes without its images, which are most of it: held back, it would hold all others. */
+async function publishOrShorten(connection: BrokerConnection, status: Publication): Promise<void> {
+  try {
+    await connection.publish(status)
+  } catch (error) {
+    const payload = withoutImages(status.payload)
+    if (!(error instanceof LinkError && error.code === 'too-large') || payload === undefined) throw error
+    await connection.publish({ ...status, payload })
+  }
+}
+
+/** The same status with no images and a message that says so; undefined for what has none to leave out. */
+function withoutImages(payload: string): string | undefined {
+  let status: unknown
+  try {
+    status = JSON.parse(payload)
+  } catch {
+    return undefined
+  }
+  if (typeof status !== 'object' || status === null || !('images' in status) || !Array.isArray(status.images))
+    return undefined
+  if (status.images.length === 0) return undefined
+  const note = `the broker takes no larger message: ${status.images.length} images are left out here`
+  const message = 'message' in status && typeof status.message === 'string' ? `${status.message}; ${note}` : note
+  return JSON.stringify({ ...status, message, images: [] })
 }

@@ -293,11 +293,18 @@ t.test('a broker that takes one message at a time and only small ones', { skip }
   const { link, outbox } = makeLink({ url: broker.url })
   t.teardown(() => link.stop())
   for (let i = 0; i < 40; i += 1) outbox.add('a')
-  outbox.rows.push({ seq: 41, topic: 'plans/b/status', payload: 'x'.repeat(3000), retain: true })
+  const images = Array.from({ length: 50 }, (_, at) => ({ target: `mecm/web:${at}`, phase: 'Ready' }))
+  const payload = JSON.stringify({ plan: 'c', seq: 1, phase: 'Ready', message: null, images })
+  outbox.rows.push({ seq: 41, topic: 'plans/c/status', payload, retain: true })
+  outbox.rows.push({ seq: 42, topic: 'plans/b/status', payload: 'x'.repeat(3000), retain: true })
   await link.start()
   await until(
     'the large one is left',
     () => outbox.rows.length === 1 && /of this size/.test(link.status.lastError ?? ''),
   )
   t.equal(link.status.connected, true, 'the connection stands')
+  const probe = await openProbe(broker.url)
+  t.teardown(() => probe.close())
+  await until('the one with many images', () => probe.payloads('plans/c/status').length === 1)
+  t.match(JSON.parse(probe.payloads('plans/c/status')[0] ?? ''), { phase: 'Ready', message: /50 images/, images: [] })
 })
