@@ -80,10 +80,11 @@ async function keep(site: Site, signal: AbortSignal): Promise<void> {
   const { port } = broker
   const { registry, api } = agent
   const commands = [
-    ['what the edge holds', `npm start -s -- images --api ${api}`],
-    ['its plans', `npm start -s -- plan list --api ${api}`],
+    ['what the edge holds', `npm start -s -- images --config ${agent.configFile}`],
+    ['its plans', `npm start -s -- plan list --config ${agent.configFile}`],
     ['a tag, read as a node reads it', `curl -s http://${registry}/v2/shop/web/tags/list`],
     ['metrics', `curl -s ${api}/metrics`],
+    ['its state over HTTP', `curl -s -H "Authorization: Bearer $(cat ${agent.tokenFile})" ${api}/v1/status`],
     ['pull with skopeo', `skopeo copy --src-tls-verify=false docker://${registry}/shop/web:2.1.0 dir:/tmp/web`],
     ['hear what the edge says', `mosquitto_sub -p ${port} -v -t 'mecm/v1/edges/${edge}/#'`],
     [

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { planJsonSchema } from '../src/plans/schema.ts'
 import { configurationReference, sampleConfiguration } from './docs/configuration.ts'
 import { errorCodeTable } from './docs/error-codes.ts'
+import { rightsTable } from './docs/rights.ts'
 
 /** One document, or the part of one between its markers. */
 export interface MadeDocument {
@@ -20,6 +21,7 @@ export const documents: readonly MadeDocument[] = [
   { path: 'agent.config.yaml', make: sampleConfiguration },
   { path: 'docs/configuration.md', make: configurationReference },
   { path: 'README.md', make: current => replacePart(current, 'error-codes', errorCodeTable()) },
+  { path: 'docs/access.md', make: current => replacePart(current, 'rights', rightsTable()) },
   { path: 'docs/plan.schema.json', make: () => `${JSON.stringify(planJsonSchema(), null, 2)}\n` },
 ]
 

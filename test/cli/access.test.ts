@@ -22,7 +22,7 @@ async function startAgent(t: Test, more: Record<string, object> = {}) {
   /** As somebody with this token elsewhere. */
   const elsewhere = (token: string, words: readonly string[]) =>
     runCommand([...words, '--api', agent.api], { env: { EDGE_IMAGE_AGENT_TOKEN: token } })
-  return { agent, dir, here, elsewhere, tokenFile: join(dir, 'state/admin-token') }
+  return { agent, dir, here, elsewhere, tokenFile: agent.tokenFile }
 }
 
 t.test('tokens are made, used, listed and revoked, and the audit tells of it', async t => {
