@@ -56,6 +56,7 @@ export class RateLimiter {
   async #take(bytes: number, start: (virtual: number) => number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#rate === undefined) return
+    this.#fill() // while nobody waits, no more than the burst is saved up
     await new Promise<void>((resolve, reject) => {
       const leave = () => {
         this.#waiting.delete(waiting)

@@ -81,9 +81,9 @@ export class Link implements Line {
 
   /** Writes down the exact use of the budget. Transfers have ended before. */
   stop(): void {
-    this.#callOff?.()
     this.#passes.clear()
     this.#watchers.clear()
+    this.#arm()
     this.#budget?.stop()
   }
 
@@ -123,7 +123,10 @@ export class Link implements Line {
       host,
       uses,
       limiterOf: use => this.#limiterOf(use),
-      left: each => this.#passes.delete(each),
+      left: each => {
+        this.#passes.delete(each)
+        this.#arm()
+      },
     })
     this.#passes.add(pass)
     this.#look()
@@ -140,6 +143,7 @@ export class Link implements Line {
     this.#arm()
     return () => {
       this.#watchers.delete(watcher)
+      this.#arm()
     }
   }
 
