@@ -12,6 +12,7 @@ export interface FieldFacts {
   readonly expected?: string
   readonly example?: unknown
   readonly description?: string
+  readonly default?: unknown
   /** Never quoted. */
   readonly secret?: boolean
   /** What a value that people often get wrong is meant to be: said in place of `expected`. */
@@ -35,9 +36,7 @@ export function checkFields(schema: TSchema, value: unknown, path: string, repor
   if (Type.IsObject(schema)) return checkMapping(schema, value, path, report)
   if (Type.IsRecord(schema) || !Type.IsArray(schema)) return checkOne(schema, value, path, report)
   if (!Array.isArray(value) || value.length > maxItems) return wrong(schema, value, path, report)
-  const items = value.map((item: unknown, at) => checkFields(schema.items, item, `${path}[${at}]`, report))
-  if (value.length < Number(factsOf(schema).minItems ?? 0)) return wrong(schema, value, path, report)
-  return items
+  return value.map((item: unknown, at) => checkFields(schema.items, item, `${path}[${at}]`, report))
 }
 
 function checkOne(schema: TSchema, value: unknown, path: string, report: Report): unknown {
@@ -96,7 +95,7 @@ function schemaIsText(schema: TSchema): boolean {
   return 'type' in schema && schema.type === 'string'
 }
 
-function factsOf(schema: TSchema): FieldFacts & { readonly default?: unknown; readonly minItems?: unknown } {
+function factsOf(schema: TSchema): FieldFacts {
   return schema
 }
 

@@ -226,7 +226,7 @@ export interface ManagedObject<Name extends string, Spec, Status> {
 
 function goDuration(fallback: string, leastMs: number, description: string) {
   const fits = (text: string) => (parseGoDuration(text) ?? 0) >= leastMs
-  return textField('a Go duration of at least 1s: 30m, 24h', fits, { default: fallback, description } as FieldFacts)
+  return textField('a Go duration of at least 1s: 30m, 24h', fits, { default: fallback, description })
 }
 
 /** `https://harbor.example/v2/` is `harbor.example`. */

@@ -272,7 +272,13 @@ export class Repositories {
   #request(row: RepositoryRow, trigger: SyncTrigger, by: string): string {
     const isRunning = this.#queue.activity(row.uid) !== undefined
     const tags = this.#rows.tags(row.uid)
-    if (isRunning && !tags.some(tag => tag.rolledBack)) return 'a sync is under way already'
+    if (isRunning && !tags.some(tag => tag.rolledBack)) {
+      const message = 'a sync is under way already'
+      const object = repositoryName(row.namespace, row.name)
+      const detail = { repository: row.path, reason: message }
+      this.#options.audit.record({ who: by, action: 'repositories:sync', object, outcome: 'success', detail })
+      return message
+    }
     inTransaction(this.#options.state.db, () => {
       this.#rows.endRollBacks(row.uid)
       this.#rows.setDue(row.uid, { at: this.#now(), trigger, by })

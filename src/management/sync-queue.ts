@@ -90,7 +90,11 @@ export class SyncQueue {
     if (!this.#open) return
     this.#looking ??= setImmediate(() => {
       this.#looking = undefined
-      this.begin()
+      try {
+        this.begin()
+      } catch (error) {
+        this.#options.logger.error({ err: error }, 'what is due could not be looked up')
+      }
     })
   }
 
@@ -127,17 +131,22 @@ export class SyncQueue {
     const done = Promise.withResolvers<void>()
     const active: Active = { progress: 0, controller, ended: done.promise }
     this.#active.set(row.uid, active)
-    this.#run(row, active)
-      .catch((error: unknown) => {
-        if (controller.signal.aborted) return
-        this.#options.logger.error({ err: error, name: row.name }, 'the end of a sync could not be written down')
-      })
-      .finally(() => {
-        this.#active.delete(row.uid)
-        done.resolve()
-        this.#options.changed(row.uid)
-        this.beginSoon()
-      })
+    const end = (wasWritten: boolean) => {
+      this.#active.delete(row.uid)
+      done.resolve()
+      this.#options.changed(row.uid)
+      // Else it is due still, and would begin again and again: the next tick is soon enough.
+      if (wasWritten) this.beginSoon()
+    }
+    this.#run(row, active).then(
+      () => end(true),
+      (error: unknown) => {
+        if (!controller.signal.aborted) {
+          this.#options.logger.error({ err: error, name: row.name }, 'the end of a sync could not be written down')
+        }
+        end(controller.signal.aborted)
+      },
+    )
   }
 
   async #run(row: RepositoryRow, active: Active): Promise<void> {
