@@ -3,7 +3,7 @@
  * Costs no upstream request for a pinned digest whose content is here, one HEAD for a tag.
  */
 import type { Digest } from '../oci/digest.ts'
-import { ImageError } from '../oci/errors.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { ImageRequest, ResolvedImage } from './engine.ts'
@@ -40,7 +40,15 @@ export async function resolveImage(reader: ManifestReader, referrers: ReferrerMe
 async function resolveTag(reader: ManifestReader): Promise<Digest> {
   const { source } = reader.request
   const tag = source.tag ?? 'latest'
-  const descriptor = await reader.ask(({ upstream, repository }) => upstream.resolve(repository, tag, reader.signal))
+  const descriptor = await reader.ask(async ({ upstream, repository }) => {
+    try {
+      return await upstream.resolve(repository, tag, reader.signal)
+    } catch (error) {
+      if (toImageError(error).code !== 'MANIFEST_UNKNOWN') throw error
+      // The answer to a HEAD has no body to say whether the tag or the whole repository is unknown
+      return (await upstream.fetchManifest(repository, tag, reader.signal)).descriptor
+    }
+  })
   return descriptor.digest
 }
 

@@ -171,7 +171,8 @@ t.test('a mirror serves what the source can not', async t => {
 
 t.test('what can not be had is told by code, and nothing of it is visible', async t => {
   const cases: [string, (upstream: FakeRegistry) => void, string][] = [
-    ['no such image', () => undefined, 'MANIFEST_UNKNOWN'],
+    ['no such repository', () => undefined, 'NAME_UNKNOWN'],
+    ['no such tag', upstream => offer(upstream, 'mecm/app', '2', image()), 'MANIFEST_UNKNOWN'],
     ['schema 1', upstream => offer(upstream, 'mecm/app', '1', schema1()), 'UNSUPPORTED'],
     [
       'a blob is gone',
