@@ -276,7 +276,7 @@ export class Intake {
     const row = this.#options.rows.status(loser)
     if (row === undefined || row.phase === 'Superseded') return
     const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
-    const message = `the plan ${winner}, which was issued later, wants other content under ${target}`
+    const message = `the plan ${winner}, which takes precedence, wants other content under ${target}`
     const draft: StatusDraft = { ...last, phase: 'Superseded', reason: null, message, hint: null }
     this.#options.book.record(draft, row.run, { supersededBy: winner })
     this.#touched.add(loser)

@@ -307,5 +307,5 @@ function unique(content: readonly Descriptor[]): Descriptor[] {
 
 /** `repository:tag`, for notes about removals. */
 export function describeKept(target: Target, keeper: string): string {
-  return `${formatTarget(target)} is not removed: the plan ${keeper}, which was issued later, wants it`
+  return `${formatTarget(target)} is not removed: the plan ${keeper}, which takes precedence, wants it`
 }
