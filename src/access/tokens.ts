@@ -136,7 +136,7 @@ export class Tokens {
    */
   async ensureAdminToken(stateDir: string): Promise<void> {
     if (this.#rows.count() === 0) return this.#makeAdminToken(stateDir)
-    const secret = await readAdminToken(stateDir)
+    const secret = await this.#readAdminToken(stateDir)
     if (secret !== undefined && this.verify(secret)) return
     const admins = this.list().filter(token => token.state === 'valid' && allows(toCaller(token), 'tokens:create'))
     const hint = 'stop the agent and run: edge-image-agent token create NAME --role image-admin --offline'
@@ -144,6 +144,16 @@ export class Tokens {
     else if (secret !== undefined)
       this.#logger.warn({ hint }, 'the token in the file admin-token is not valid any more')
     else this.#logger.info({ hint }, 'there is no file admin-token: commands on this machine need --token')
+  }
+
+  /** The file is for the commands; that the agent itself can't read it any more is no reason not to serve. */
+  async #readAdminToken(stateDir: string): Promise<string | undefined> {
+    try {
+      return await readAdminToken(stateDir)
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the file admin-token can not be read')
+      return undefined
+    }
   }
 
   async #makeAdminToken(stateDir: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { AccessError } from '../../src/access/errors.ts'
@@ -146,6 +146,15 @@ t.test('the first start makes an admin token, later ones leave it', async t => {
   rmSync(file)
   await tokens.ensureAdminToken(dir)
   t.throws(() => statSync(file), { code: 'ENOENT' }, 'whoever took the file away meant to')
+})
+
+t.test('a file that the agent can not read does not keep it from starting', async t => {
+  const dir = t.testdir()
+  const { tokens } = openAccess(t, { dir })
+  await tokens.ensureAdminToken(dir)
+  rmSync(join(dir, 'admin-token'))
+  mkdirSync(join(dir, 'admin-token'))
+  await t.resolves(tokens.ensureAdminToken(dir))
 })
 
 t.test('a file left by a lost state is replaced', async t => {

@@ -8,7 +8,7 @@ import type { Caller, Right } from '../../access/roles.ts'
 import type { TokenCaller, Tokens } from '../../access/tokens.ts'
 
 export interface LoginsOptions {
-  readonly tokens: Pick<Tokens, 'verify'>
+  readonly tokens: Pick<Tokens, 'verify' | 'findCaller'>
   readonly limit: LoginLimit
   readonly denials: Pick<Denials, 'note'>
 }
@@ -49,6 +49,11 @@ export class Logins {
     limit.fail(address)
     this.deniedAnonymous(address, at, 'the token is not valid')
     return { outcome: 'wrong' }
+  }
+
+  /** The caller as he is now; undefined once his token has ended. For answers that take long. */
+  refresh({ tokenId }: TokenCaller): TokenCaller | undefined {
+    return this.#options.tokens.findCaller(tokenId)
   }
 
   /** Puts on record that somebody asked without a valid token. */

@@ -6,12 +6,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { AuditEvent } from '../../access/audit.ts'
 import { allows, type Caller, type Right, rights } from '../../access/roles.ts'
-import type { By } from '../../access/tokens.ts'
+import type { By, TokenCaller } from '../../access/tokens.ts'
 import { type Asked, basicPasswordOf, bearerOf, type Logins } from '../access/logins.ts'
 import { ApiError } from './api-error.ts'
 import { ErrorSchema } from './shapes.ts'
 
-/** `open`: no token; `own`: a valid token, and the route itself asks for rights, since they hang on a namespace; `pages`: see {@link pages}. */
+/** `open`: no token. `own`: a valid token, and the route itself asks for rights, since they hang on a namespace. */
 export type RouteAccess = Right | 'open' | 'own'
 
 declare module 'fastify' {
@@ -25,13 +25,13 @@ declare module 'fastify' {
 const pages = /^\/(?:docs(?:\/|$)|openapi\.json$)/
 
 export interface ApiAccessOptions {
-  readonly logins: Pick<Logins, 'check' | 'denied' | 'deniedAnonymous'>
+  readonly logins: Pick<Logins, 'check' | 'refresh' | 'denied' | 'deniedAnonymous'>
   readonly audit: { record(event: AuditEvent): void }
 }
 
 export class ApiAccess {
   readonly #options: ApiAccessOptions
-  readonly #callers = new WeakMap<FastifyRequest, Caller>()
+  readonly #callers = new WeakMap<FastifyRequest, TokenCaller>()
 
   constructor(options: ApiAccessOptions) {
     this.#options = options
@@ -46,6 +46,13 @@ export class ApiAccess {
   /** Who sent the request. */
   callerOf(request: FastifyRequest): Caller | undefined {
     return this.#callers.get(request)
+  }
+
+  /** Whether who sent the request has the right still: for answers that go on for hours. */
+  mayStill(request: FastifyRequest, right: Right): boolean {
+    const then = this.#callers.get(request)
+    const now = then && this.#options.logins.refresh(then)
+    return now !== undefined && allows(now, right)
   }
 
   /** Who asks, for changes that write their own record. */
@@ -78,7 +85,7 @@ export class ApiAccess {
   }
 
   /** @throws ApiError 401, 429. */
-  #identify(request: FastifyRequest, reply: FastifyReply): Caller {
+  #identify(request: FastifyRequest, reply: FastifyReply): TokenCaller {
     const { authorization } = request.headers
     const isPage = pages.test(request.routeOptions.url ?? '')
     const challenge = isPage

@@ -58,7 +58,7 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   addMetricsRoute(app, options)
   addPlanRoutes(app, plans, access)
   addEdgeRoutes(app, { facts, plans, now, startedAt: now() })
-  addEventsRoute(app, new EventStreams({ events: plans.events, logger }))
+  addEventsRoute(app, new EventStreams({ events: plans.events, logger }), access)
   addAuditRoutes(app, options.audit)
   addVaultRoutes(app, options.vault, access)
   await addJsonScope(app, scope => addTokenRoutes(scope, options.tokens, access))
@@ -129,7 +129,7 @@ function addMetricsRoute(app: ApiInstance, { facts, plans }: ApiAppOptions): voi
   )
 }
 
-function addEventsRoute(app: ApiInstance, streams: EventStreams): void {
+function addEventsRoute(app: ApiInstance, streams: EventStreams, access: ApiAccess): void {
   app.addHook('onReady', async () => streams.start())
   app.addHook('preClose', async () => streams.stop())
   app.get(
@@ -143,8 +143,9 @@ function addEventsRoute(app: ApiInstance, streams: EventStreams): void {
         response: { 200: { content: { 'text/event-stream': { schema: Type.String() } } }, 503: ErrorSchema },
       },
     },
-    async (_request, reply) => {
-      if (!streams.add(reply.raw)) throw new ApiError(503, 'UNAVAILABLE', 'too many clients follow the events')
+    async (request, reply) => {
+      if (!streams.add(reply.raw, () => access.mayStill(request, 'plans:read')))
+        throw new ApiError(503, 'UNAVAILABLE', 'too many clients follow the events')
       reply.hijack()
       return reply
     },

@@ -17,9 +17,12 @@ export interface EventStreamsOptions {
   readonly maxClients?: number
 }
 
+/** Whether a client may go on listening: asked before everything that is sent. */
+export type Welcome = () => boolean
+
 export class EventStreams {
   readonly #options: Required<EventStreamsOptions>
-  readonly #clients = new Set<ServerResponse>()
+  readonly #clients = new Map<ServerResponse, Welcome>()
   #heartbeat: NodeJS.Timeout | undefined
 
   constructor(options: EventStreamsOptions) {
@@ -43,12 +46,15 @@ export class EventStreams {
     this.#options.events.off('status', this.#onStatus)
     this.#options.events.off('progress', this.#onProgress)
     clearInterval(this.#heartbeat)
-    for (const client of this.#clients) client.end()
+    for (const client of this.#clients.keys()) client.end()
     this.#clients.clear()
   }
 
-  /** Takes a client in, from the head of its response on. Answers false, and does nothing, when there are too many. */
-  add(client: ServerResponse): boolean {
+  /**
+   * Takes a client in, from the head of its response on; its stream ends when it is not welcome any more. Answers false, and does
+   * nothing, when there are too many.
+   */
+  add(client: ServerResponse, welcome: Welcome = () => true): boolean {
     if (this.#clients.size >= this.#options.maxClients) return false
     client.once('close', () => this.#clients.delete(client))
     client.writeHead(200, {
@@ -57,7 +63,7 @@ export class EventStreams {
       'x-accel-buffering': 'no',
     })
     client.write('retry: 3000\n\n') // how long a browser waits before it connects again
-    this.#clients.add(client)
+    this.#clients.set(client, welcome)
     return true
   }
 
@@ -68,7 +74,12 @@ export class EventStreams {
     this.#send(`event: progress\ndata: ${JSON.stringify(progress)}\n\n`)
 
   #send(event: string): void {
-    for (const client of this.#clients) {
+    for (const [client, welcome] of this.#clients) {
+      if (!welcome()) {
+        this.#clients.delete(client)
+        client.end()
+        continue
+      }
       client.write(event)
       const waitingBytes = client.writableLength
       if (waitingBytes <= this.#options.maxWaitingBytes) continue

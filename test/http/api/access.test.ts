@@ -1,7 +1,10 @@
 import t, { type Test } from 'tap'
+import { request } from 'undici'
 import { type Role, type rights, rightsOf, roles } from '../../../src/access/roles.ts'
+import { ApiServer } from '../../../src/http/api/server.ts'
 import { basic, bearer, openLockedDoor } from '../../fixtures/access.ts'
-import { startApi } from '../../fixtures/agent-facts.ts'
+import { agentFacts, FakePlans, planStatus, startApi } from '../../fixtures/agent-facts.ts'
+import { silent } from '../../fixtures/state-folder.ts'
 
 async function startLocked(t: Test) {
   const door = await openLockedDoor(t)
@@ -101,6 +104,29 @@ t.test('wrong, expired and revoked tokens are 401, and too many of them 429', as
   t.equal((await call(bearer('wrong'))).statusCode, 429)
   clock.now += 60 * 60_000
   t.equal((await call(bearer('wrong'))).statusCode, 401)
+})
+
+t.test('a HEAD takes what its GET takes', async t => {
+  const { app, tokenOf } = await startLocked(t)
+  const head = (headers = {}) => app.inject({ method: 'HEAD', url: '/v1/audit', headers })
+  t.equal((await head()).statusCode, 401)
+  t.equal((await head(bearer(tokenOf('image-viewer')))).statusCode, 403)
+  t.equal((await head(bearer(tokenOf('image-admin')))).statusCode, 200)
+})
+
+t.test('events end with the token', async t => {
+  const { parts, tokens, tokenOf } = await openLockedDoor(t)
+  const plans = new FakePlans()
+  const server = new ApiServer({ listen: '127.0.0.1:0', facts: agentFacts(), plans, ...parts, logger: silent })
+  await server.start()
+  t.teardown(() => server.stop())
+  const { body } = await request(`http://${server.address}/v1/events`, { headers: bearer(tokenOf('image-viewer')) })
+  plans.events.emit('status', planStatus('before'))
+  tokens.revoke(tokens.list()[0]?.id ?? '', { who: 'test' })
+  plans.events.emit('status', planStatus('after'))
+  const text = await body.text()
+  t.match(text, /"plan":"before"/)
+  t.notMatch(text, /"plan":"after"/)
 })
 
 t.test('a browser opens the pages with a token as the password, and nothing else', async t => {

@@ -138,6 +138,9 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/healthz',
     '/metrics',
     '/readyz',
+    '/v1/audit',
+    '/v1/audit/export',
+    '/v1/audit/verify',
     '/v1/events',
     '/v1/images',
     '/v1/plans',
@@ -145,6 +148,9 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/v1/plans/{name}/retry',
     '/v1/schemas/plan.json',
     '/v1/status',
+    '/v1/tokens',
+    '/v1/tokens/{id}',
+    '/v1/vault/rotate',
   ])
   t.match(document.paths['/v1/plans'].post, {
     requestBody: { content: { 'application/yaml': { schema: { title: 'DistributionPlan' } } } },
