@@ -6,7 +6,7 @@ import type { RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
 import type { SourceRef } from './documents.ts'
 import { apiVersion, type ManagedObject } from './kinds.ts'
 import type { ObjectName } from './management-error.ts'
-import { readTexts, toMetadata } from './objects.ts'
+import { readColumn, readTexts, toMetadata } from './objects.ts'
 
 const SourceRefShape = Type.Object({ name: Type.String(), namespace: Type.String() })
 
@@ -95,11 +95,11 @@ export function repositoryName(namespace: string, name: string): ObjectName & { 
 }
 
 export function readSpec(row: Pick<RepositoryRow, 'spec'>): RepositorySpec {
-  return spec.Parse(JSON.parse(row.spec))
+  return readColumn(spec, row.spec)
 }
 
 export function readRun(document: string): SyncRun {
-  return run.Parse(JSON.parse(document))
+  return readColumn(run, document)
 }
 
 /** What a run that goes on adds to the row: nothing of it is on disk, so that no crash leaves it there. */
@@ -113,31 +113,31 @@ export function toRepository(
   tags: readonly RepositoryTagRow[],
   activity: Activity | undefined,
 ): Repository {
-  const { spec: _, ...rest } = row
+  const own = readSpec(row)
   return {
     apiVersion,
     kind: 'Repository',
-    metadata: toMetadata(rest, readTexts(row.annotations)),
-    spec: readSpec(row),
-    status: toStatus(row, tags, activity),
+    metadata: toMetadata(row, readTexts(row.annotations)),
+    spec: own,
+    status: toStatus(row, own, tags, activity),
   }
 }
 
 function toStatus(
   row: RepositoryRow,
+  { tagPattern }: RepositorySpec,
   tags: readonly RepositoryTagRow[],
   activity: Activity | undefined,
 ): RepositoryStatus {
   const back = tags.filter(tag => tag.rolledBack)
-  const isPattern = readSpec(row).tagPattern !== undefined
   return {
     domain: row.domain,
     syncStatus: activity === undefined ? row.outcome : 'Syncing',
     syncProgress: progressOf(row, activity),
     ...(row.lastSynced === null ? {} : { lastSynced: new Date(row.lastSynced).toISOString() }),
-    ...(row.manifest === null ? {} : { manifest: manifest.Parse(JSON.parse(row.manifest)) }),
-    ...(row.error === null || activity ? {} : { error: failure.Parse(JSON.parse(row.error)) }),
-    ...(isPattern ? { tags: tags.map(({ tag }) => tag) } : {}),
+    ...(row.manifest === null ? {} : { manifest: readColumn(manifest, row.manifest) }),
+    ...(row.error === null || activity ? {} : { error: readColumn(failure, row.error) }),
+    ...(tagPattern !== undefined ? { tags: tags.map(({ tag }) => tag) } : {}),
     ...(back.length === 0 ? {} : { rolledBack: Object.fromEntries(back.map(({ tag, digest }) => [tag, digest])) }),
   }
 }
