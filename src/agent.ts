@@ -42,6 +42,7 @@ interface ApiParts {
   readonly outbox: Outbox
   readonly link: MqttLink | undefined
   readonly management: ManagementFace
+  readonly kept: LifecycleSide
 }
 
 /** Something that was started, and how it is stopped. */
@@ -84,7 +85,8 @@ export class Agent {
     const link = this.#createLink(engine, plans, outbox)
     const { sources, repositories } = management
     const kinds = { sources, repositories, policies: kept.policies, plans }
-    const api = this.#createApi(engine, { access, plans, outbox, link, management: { ...kinds, access: access.api } })
+    const face = { ...kinds, access: access.api }
+    const api = this.#createApi(engine, { access, plans, outbox, link, kept, management: face })
 
     await access.start()
     this.#started.push({ name: 'access', stop: async () => access.stop() })
@@ -159,11 +161,11 @@ export class Agent {
 
   #createApi(engine: Engine, parts: ApiParts): ApiServer {
     const { side, ledger } = engine
-    const { access, plans, outbox, link, management } = parts
+    const { access, plans, outbox, link, kept, management } = parts
     const facts: AgentFacts = {
       edge: this.#config.agent.id,
       version: this.#options.version,
-      readiness: signal => readiness(engine, link, signal),
+      readiness: signal => readiness(engine, { link, kept }, signal),
       images: async () => side.images(plans.list()),
       broker: () => link?.status,
       registry: () => side.facts,
@@ -172,6 +174,7 @@ export class Agent {
       outboxMessages: () => (link ? outbox.size : 0),
       blobsFetched: () => ledger.blobsFetched,
       traffic: () => side.traffic,
+      upkeep: () => kept.figures(),
     }
     return new ApiServer({
       listen: formatListen(this.#config.api.listen),
@@ -224,7 +227,11 @@ function roundDown(bytes: number): number {
   return Math.floor(bytes / stateStepBytes) * stateStepBytes
 }
 
-async function readiness(engine: Engine, link: MqttLink | undefined, signal: AbortSignal): Promise<Readiness> {
+async function readiness(
+  engine: Engine,
+  { link, kept }: Pick<ApiParts, 'link' | 'kept'>,
+  signal: AbortSignal,
+): Promise<Readiness> {
   const problems: string[] = []
   try {
     engine.state.db.prepare('SELECT 1').get()
@@ -235,5 +242,6 @@ async function readiness(engine: Engine, link: MqttLink | undefined, signal: Abo
     )
   }
   const away = link !== undefined && !link.status.connected
-  return { problems, degraded: away ? [`the broker is away: ${link.status.lastError ?? 'not connected yet'}`] : [] }
+  const broker = away ? [`the broker is away: ${link.status.lastError ?? 'not connected yet'}`] : []
+  return { problems, degraded: [...broker, ...kept.complaints()] }
 }

@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { Audit } from '../access/audit.ts'
 import type { Config } from '../config.ts'
+import type { UpkeepFigures } from '../http/api/upkeep-metrics.ts'
 import { Cleanup } from '../management/lifecycle/cleanup.ts'
 import { DiskMarks, type DiskUsage } from '../management/lifecycle/disk-marks.ts'
 import { EmbeddedShelf } from '../management/lifecycle/embedded-shelf.ts'
@@ -72,6 +73,31 @@ export class LifecycleSide {
   /** A path has come by a Repository of that namespace: its images belong there from now on. */
   belongs(repository: string, namespace: string): void {
     this.#namespaces.add(repository, namespace)
+  }
+
+  /** For the metrics; undefined beside an external registry. */
+  figures(): UpkeepFigures | undefined {
+    const { disk, scrub } = this.lifecycle.status()
+    if (disk === undefined || scrub === undefined) return undefined
+    return {
+      ...{ removedImages: disk.removedImages, freedBytes: disk.freedBytes, diskFull: disk.state === 'full' },
+      ...{ damagedFound: scrub.found, damagedRepaired: scrub.repaired, damagedNow: scrub.damaged.length },
+    }
+  }
+
+  /** What an operator should know, in sentences. */
+  complaints(): string[] {
+    const { disk, scrub } = this.lifecycle.status()
+    const damaged = scrub?.damaged ?? []
+    const [first] = damaged
+    return [
+      ...(disk?.state === 'full' ? [`the disk is ${disk.message}`] : []),
+      ...(first === undefined
+        ? []
+        : [
+            `${damaged.length} stored blobs are damaged or missing, ${first.digest} first: ${first.error ?? 'not tried yet'}`,
+          ]),
+    ]
   }
 
   start(): void {

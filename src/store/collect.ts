@@ -122,7 +122,8 @@ class Collection {
     const reached = new Reach(graph).from(this.#rootsOf(repository, graph))
     const unreached = [...graph.manifests.values()].filter(manifest => !reached.has(manifest.digest))
     const freed = new Set(unreached.flatMap(manifest => [...manifest.blobs, ...manifest.children]))
-    if (unreached.length === 0 && !this.#hasLoose(repository, freed)) return []
+    // Most repositories have nothing to lose: they cost no write.
+    if (unreached.length === 0 && this.#looseLinks(repository, freed).length === 0) return []
     return rows.transaction(() => {
       for (const { digest } of unreached) rows.removeManifest(repository, digest)
       const loose = this.#looseLinks(repository, freed)
@@ -142,10 +143,6 @@ class Collection {
       if (putAt > this.#youngSince || kept.has(digest) || content.pins.has(digest)) roots.push(digest)
     }
     return roots
-  }
-
-  #hasLoose(repository: string, freed: ReadonlySet<Digest>): boolean {
-    return this.#looseLinks(repository, freed).length > 0
   }
 
   /** Blobs that no manifest of the repository needs: those that lost their manifest now, and those that never got one. */

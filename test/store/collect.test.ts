@@ -10,6 +10,8 @@ import type { Store } from '../../src/store/store.ts'
 import { EmbeddedRegistry } from '../../src/transfer/local-embedded.ts'
 import { image, multiPlatform, type Sample, withReferrers } from '../fixtures/images.ts'
 import { openTestStore, putSample, setTag } from '../fixtures/open-store.ts'
+import { startFake } from '../fixtures/registry-client.ts'
+import { bring, offer, openSite, wish } from '../fixtures/site.ts'
 
 const hour = 3_600_000
 const nothingHeld: HeldContent = { manifests: new Map(), kept: new Set() }
@@ -128,6 +130,35 @@ t.test('content that a transfer has found present can not go before it is placed
   t.ok(await isWhole(store, 'mecm/new', sample))
 })
 
+t.test(
+  'a transfer whose content is here already loses none of it to a collection after each of its questions',
+  async t => {
+    const upstream = await startFake(t)
+    const sample = multiPlatform(['linux/amd64', 'linux/arm64'])
+    offer(upstream, 'mecm/old', '1', sample)
+    offer(upstream, 'mecm/new', '1', sample)
+    const site = await openSite(t, { upstreams: [upstream] })
+    const { store, local } = site
+    await bring(site, wish(`${upstream.host}/mecm/old:1`))
+    const blobRequests = () => upstream.requests.filter(({ kind }) => kind === 'blob').length
+    const before = blobRequests()
+    const hasBlob = local.hasBlob.bind(local)
+    let collected = 0
+    local.hasBlob = async (...asked) => {
+      const found = await hasBlob(...asked)
+      store.upkeep.removeTags([{ repository: 'mecm/old', tag: '1', digest: sample.root.descriptor.digest }])
+      await store.upkeep.collect({ held: nothingHeld, signal: new AbortController().signal })
+      collected += 1
+      return found
+    }
+    await bring(site, wish(`${upstream.host}/mecm/new:1`))
+    t.ok(collected >= sample.blobs.size)
+    t.equal(store.findTag('mecm/old', '1'), undefined)
+    t.ok(await isWhole(store, 'mecm/new', sample))
+    t.equal(blobRequests(), before, 'what was found present was not fetched again')
+  },
+)
+
 t.test('a transfer that begins at any moment of a collection ends with its content in place', async t => {
   const sample = image({ layers: [900, 800, 700] })
   for (const moment of ['rows removed', 'out of sight', 'scan'] as const) {
@@ -140,7 +171,7 @@ t.test('a transfer that begins at any moment of a collection ends with its conte
     await collect(nothingHeld, async step => {
       if (step.at !== moment || transfers++ > 0) return
       const release = local.hold([...sample.blobs].map(([digest, bytes]) => descriptor(digest, bytes)))
-      for (const [digest, bytes] of sample.blobs) await bring(local, digest, bytes)
+      for (const [digest, bytes] of sample.blobs) await bringBlob(local, digest, bytes)
       await local.keepManifest(sample.root)
       await local.putManifest('mecm/web', sample.root)
       release()
@@ -223,7 +254,7 @@ async function storeBlob(store: Store, text: string) {
 }
 
 /** What a transfer does for one blob. */
-async function bring(local: EmbeddedRegistry, digest: Digest, bytes: Buffer): Promise<void> {
+async function bringBlob(local: EmbeddedRegistry, digest: Digest, bytes: Buffer): Promise<void> {
   const blob = descriptor(digest, bytes)
   if (!(await local.hasBlob('mecm/web', blob))) {
     const ingest = await local.openIngest(blob, new AbortController().signal)

@@ -1,6 +1,7 @@
 /** What the API asks of the agent: plain functions, so that nothing here knows how the parts are built. */
 import type { Plans } from '../../plans/plans.ts'
 import type { BrokerState, HeldImage, LocalRegistryState, Readiness, StorageState, UpstreamState } from './shapes.ts'
+import type { UpkeepFigures } from './upkeep-metrics.ts'
 
 /** The part of the plans' face that the API uses. */
 export interface PlansFace extends Pick<Plans, 'receive' | 'withdraw' | 'retry' | 'list' | 'find'> {
@@ -26,4 +27,6 @@ export interface AgentFacts {
   blobsFetched(): number
   /** What nodes took from the embedded registry since the start; undefined beside an external one. */
   traffic(): { readonly pulls: number; readonly servedBytes: number } | undefined
+  /** Cleanup, disk marks and scrub; undefined beside an external registry. */
+  upkeep?(): UpkeepFigures | undefined
 }

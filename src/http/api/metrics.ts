@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { countPhases } from './edge-routes.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
+import { addUpkeepMetrics } from './upkeep-metrics.ts'
 
 const prefix = 'edge_image_agent_'
 
@@ -13,6 +14,7 @@ export function createMetrics(facts: AgentFacts, plans: Pick<PlansFace, 'list'>)
   addTransferMetrics(registry, facts)
   addRegistryMetrics(registry, facts)
   addEdgeMetrics(registry, facts, plans)
+  addUpkeepMetrics(registry, () => facts.upkeep?.())
   return registry
 }
 

@@ -62,7 +62,9 @@ export class EmbeddedShelf implements Shelf {
     const uses = holds.flatMap(({ repository, tag, digest }) => {
       const named = digest !== null && isDigest(digest) ? digest : undefined
       const found = named ?? (tag === null ? undefined : this.#store.upkeep.digestOf(repository, tag))
-      return found === undefined ? [] : [{ repository, digest: found, usedAt: now }]
+      return found === undefined || !this.#store.upkeep.isReferenced(found)
+        ? []
+        : [{ repository, digest: found, usedAt: now }]
     })
     this.#store.upkeep.useRows.record(uses)
   }

@@ -118,8 +118,10 @@ export class Scrub {
   async #repair(digest: Digest, signal: AbortSignal): Promise<void> {
     const { upkeep, rows, repair, logger, now } = this.#options
     try {
-      if (upkeep.isReferenced(digest)) await repair(digest, signal)
+      const wanted = upkeep.isReferenced(digest)
+      if (wanted) await repair(digest, signal)
       rows.removeDamage(digest)
+      if (!wanted) return // collected since
       this.#repaired += 1
       logger.info({ digest }, 'damaged content is whole again')
       this.#record(digest, 'success', 'fetched again')
