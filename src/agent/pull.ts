@@ -9,6 +9,7 @@ import type { Plan } from '../plans/plan.ts'
 import { type Outcome, type RunContext, runPass } from '../plans/run.ts'
 import { RunReport, type Why } from '../plans/run-report.ts'
 import { finishStatus, type Phase, type PlanProgress, type PlanStatus } from '../plans/status.ts'
+import { LinkClosed } from '../transfer/link/obstacle.ts'
 import { Engine } from './engine.ts'
 
 export interface PullRequest {
@@ -53,7 +54,7 @@ function toPlan(config: Config, request: PullRequest): Plan {
   const platforms = readPlatforms(request.platforms)
   return {
     ...{ name: 'pull', revision: 1, issuedAt: Date.now(), notAfter: undefined, package: undefined },
-    ...{ remove: [], atomic: false, priority: 50, withdrawn: false, notes: [] },
+    ...{ remove: [], atomic: false, priority: 50, limits: {}, withdrawn: false, notes: [] },
     images: request.references.map(parseReference).map(source => ({
       source,
       target: { repository: source.repository, ...(source.tag === undefined ? {} : { tag: source.tag }) },
@@ -110,6 +111,11 @@ class Pull {
       return { phase: 'Ready', why: outcome.notes.length > 0 ? { message: outcome.notes.join('; ') } : {} }
     }
     if (outcome.kind === 'failed') return { phase: 'Failed', why: outcome.why }
+    if (outcome.kind === 'closed') {
+      // Somebody is watching, and it may be hours.
+      const { code, message, hint } = new LinkClosed(outcome.obstacle)
+      return { phase: 'Failed', why: { reason: code, message, hint } }
+    }
     if (outcome.kind === 'superseded') throw new Error('a pull has no rival plan')
     const { reason, message, hint } = outcome
     if (reason === 'Space' || passes >= maxPasses) {

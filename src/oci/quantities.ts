@@ -29,6 +29,9 @@ export function parseRate(text: string): number | undefined {
   return parseQuantity(text, rateUnits)
 }
 
+/** A slower rate is a mistake: at 1 kbit a second, a manifest takes minutes. Bytes per second. */
+export const leastRate = 125
+
 /** The text that {@link parseRate} reads: `20Mbit`, in the largest unit that leaves a whole number. */
 export function formatRate(bytesPerSecond: number): string {
   const bits = Math.round(bytesPerSecond * 8)

@@ -3,6 +3,7 @@
 import { parseDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import { type Platform, type PlatformFilter, parsePlatform } from '../oci/platform.ts'
+import { leastRate, parseRate } from '../oci/quantities.ts'
 import {
   formatTarget,
   parseReference,
@@ -11,7 +12,9 @@ import {
   type Reference,
   type Target,
 } from '../oci/reference.ts'
+import { isTimezone, readWindow, type TimeWindow, type WindowText } from '../oci/time-window.ts'
 import type { ImageRequest } from '../transfer/engine.ts'
+import type { PlanLimits } from '../transfer/link/pass.ts'
 import { readPayload } from './payload.ts'
 import { isPackageInfo, isPlanDocument, limitProblems, listFormProblems } from './problems.ts'
 import { type PackageInfo, type PlanDocument, planNamePattern } from './schema.ts'
@@ -29,6 +32,8 @@ export interface Plan {
   readonly remove: readonly Target[]
   readonly atomic: boolean
   readonly priority: number
+  /** What it says about the link: its own windows, its own rate. */
+  readonly limits: PlanLimits
   readonly package: PackageInfo | undefined
   readonly withdrawn: boolean
   /** What was left out on purpose, for the operator. */
@@ -95,6 +100,7 @@ export function interpret(document: PlanDocument, platforms: readonly Platform[]
     remove,
     atomic: spec.atomic ?? true,
     priority: spec.priority ?? 50,
+    limits: readLimits(spec, problems),
     package: spec.package,
     withdrawn: spec.withdrawn ?? false,
     notes,
@@ -197,6 +203,24 @@ function checkTargets(images: readonly ImageRequest[], remove: readonly Target[]
     if (seen.has(formatTarget(target)))
       problems.push(`spec.remove: ${formatTarget(target)} is a target of this plan, too`)
   }
+}
+
+function readLimits({ window, maxRate }: PlanDocument['spec'], problems: string[]): PlanLimits {
+  const texts = window === undefined ? [] : Array.isArray(window) ? window : [window]
+  const windows = texts.flatMap((text, at) => {
+    return readOwnWindow(text, Array.isArray(window) ? `spec.window[${at}]` : 'spec.window', problems)
+  })
+  const rate = maxRate === undefined ? undefined : parseRate(maxRate)
+  if (maxRate !== undefined && (rate === undefined || rate < leastRate)) {
+    problems.push(`spec.maxRate: expected a rate of at least 1kbit, such as 20Mbit or 2.5MB, got "${clip(maxRate)}"`)
+  }
+  return { ...(window === undefined ? {} : { windows }), ...(rate === undefined ? {} : { maxRate: rate }) }
+}
+
+function readOwnWindow(text: WindowText, path: string, problems: string[]): TimeWindow[] {
+  if (text.timezone === undefined || isTimezone(text.timezone)) return [readWindow(text)]
+  problems.push(`${path}.timezone: expected an IANA name such as Asia/Shanghai, got "${clip(text.timezone)}"`)
+  return []
 }
 
 /** Epoch milliseconds. A leap second has the form of a time, but JavaScript has no number for it. */

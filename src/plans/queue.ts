@@ -1,6 +1,6 @@
 /**
- * Which plans run now: at most `maxRuns`, by priority, then by arrival. A plan that has failed for the moment waits outside the
- * line until its next try. What is in the line follows the plans' statuses on disk: the intake changes those, and says so.
+ * Which plans run now: at most `maxRuns`, by priority, then by arrival. A plan that has failed for the moment, or that the
+ * link is closed to, waits outside the line. What is in the line follows the plans' statuses on disk: the intake changes those, and says so.
  */
 import type { Logger } from 'pino'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
@@ -9,6 +9,7 @@ import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { keeperOf } from './conflicts.ts'
 import type { Intake } from './intake.ts'
 import type { Plan } from './plan.ts'
@@ -42,8 +43,8 @@ interface Entry {
   readonly report: RunReport
   readonly meter: ProgressMeter
   readonly published: Map<number, ResolvedImage>
-  /** Set while the entry waits for its next try. */
-  timer: NodeJS.Timeout | undefined
+  /** Set while the entry waits outside the line, for its next try or for the link; calls that off. */
+  parked: (() => void) | undefined
   /** Whether the line's status was told. */
   told: boolean
   started: boolean
@@ -86,7 +87,7 @@ export class PlanQueue {
     for (const { controller } of this.#running.values()) controller.abort()
     await Promise.allSettled([...this.#running.values()].map(running => running.ended))
     // Only now: a pass that was just ending may have set its next try
-    for (const entry of this.#entries.values()) clearTimeout(entry.timer)
+    for (const entry of this.#entries.values()) entry.parked?.()
     this.#entries.clear()
   }
 
@@ -101,10 +102,10 @@ export class PlanQueue {
     this.#pump()
   }
 
-  /** Ends the wait for the next try. */
+  /** Ends the wait for the next try, or for the link. */
   wake(name: string): boolean {
     const entry = this.#entries.get(name)
-    if (entry?.timer === undefined) return false
+    if (entry?.parked === undefined) return false
     this.#endWait(entry)
     return true
   }
@@ -126,12 +127,12 @@ export class PlanQueue {
     const last = readStatus(row)
     const report = new RunReport(plan, last)
     const meter = new ProgressMeter(report, this.#options.progress)
-    const state = { timer: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
+    const state = { parked: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
     this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state })
   }
 
   #leave(name: string, entry: Entry): void {
-    clearTimeout(entry.timer)
+    entry.parked?.()
     this.#entries.delete(name)
     this.#running.get(name)?.controller.abort()
   }
@@ -152,7 +153,7 @@ export class PlanQueue {
 
   #advance(): void {
     const line = [...this.#entries.values()]
-      .filter(entry => entry.timer === undefined && !this.#running.has(entry.plan.name))
+      .filter(entry => entry.parked === undefined && !this.#running.has(entry.plan.name))
       .sort((a, b) => b.plan.priority - a.plan.priority || a.run - b.run)
     let stopping = [...this.#running.values()].filter(running => running.controller.signal.aborted).length
     const left: Entry[] = []
@@ -233,6 +234,10 @@ export class PlanQueue {
       this.#waitForRetry(entry, outcome)
       return
     }
+    if (outcome.kind === 'closed') {
+      this.#waitForLink(entry, outcome)
+      return
+    }
     if (outcome.kind === 'failed') this.#record(entry, 'Failed', outcome.why)
     if (outcome.kind === 'ready') {
       const notes = [...entry.plan.notes, ...outcome.notes]
@@ -253,15 +258,32 @@ export class PlanQueue {
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const asked = Math.min(retryAfterMs, longestRetryAfterMs)
     const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
-    clearTimeout(entry.timer)
-    entry.timer = setTimeout(() => this.#endWait(entry), delay)
+    this.#park(entry, () => {
+      const timer = setTimeout(() => this.#endWait(entry), delay)
+      return () => clearTimeout(timer)
+    })
     return delay
+  }
+
+  #waitForLink(entry: Entry, { obstacle, blocked }: Extract<Outcome, { kind: 'closed' }>): void {
+    const { engine } = this.#options
+    const { reason, message } = obstacle
+    entry.failures = 0
+    this.#record(entry, 'Waiting', { reason, message, hint: new LinkClosed(obstacle).hint })
+    const check = () => soonest(blocked.map(request => engine.obstacle(request, entry.plan)))
+    this.#park(entry, () => engine.link.whenClear(check, () => this.#endWait(entry)))
+  }
+
+  /** Takes the entry out of the line. `begin` begins its wait and gives what calls that off. */
+  #park(entry: Entry, begin: () => () => void): void {
+    entry.parked?.()
+    entry.parked = begin()
   }
 
   #endWait(entry: Entry): void {
     entry.told = false
-    clearTimeout(entry.timer)
-    entry.timer = undefined
+    entry.parked?.()
+    entry.parked = undefined
     this.#pump()
   }
 

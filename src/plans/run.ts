@@ -8,6 +8,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import { formatTarget, type Target } from '../oci/reference.ts'
 import type { ImageRequest, ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import { LinkClosed, type Obstacle, soonest } from '../transfer/link/obstacle.ts'
 import { inTurn } from './in-turn.ts'
 import type { Plan } from './plan.ts'
 import type { RunReport, Why } from './run-report.ts'
@@ -27,6 +28,8 @@ export type Outcome =
       readonly hint: string
       readonly retryAfterMs: number
     }
+  /** The link is closed to what the plan lacks: not to be tried before it opens to one of `blocked`. */
+  | { readonly kind: 'closed'; readonly obstacle: Obstacle; readonly blocked: readonly ImageRequest[] }
   /** Another plan has won a target; that is written down already. */
   | { readonly kind: 'superseded' }
 
@@ -78,6 +81,8 @@ async function runSteps(pass: Pass): Promise<Outcome> {
   await pass.quote()
   const short = await pass.findShortage()
   if (short) return short
+  const closed = pass.findClosure()
+  if (closed) return closed
   await pass.fetch()
   if (pass.isLost) return pass.verdict()
   await pass.publish()
@@ -158,6 +163,16 @@ class Pass {
     }
   }
 
+  /** Whether the link is closed to everything that is missing. What is here already is put in place at any time. */
+  findClosure(): Outcome | undefined {
+    const { engine, plan } = this.#context
+    const lacking = [...this.images]
+      .filter(([at, image]) => this.#lacksBlobs(at, image))
+      .map(([, image]) => image.request)
+    const obstacle = soonest(lacking.map(request => engine.obstacle(request, plan)))
+    return obstacle && { kind: 'closed', obstacle, blocked: lacking }
+  }
+
   async fetch(): Promise<void> {
     const { plan, engine, report, published } = this.#context
     this.#context.enter('Fetching')
@@ -172,7 +187,10 @@ class Pass {
         progress.completed(manifest)
       }
       try {
-        const image = await engine.fetch(this.#image(at), { signal, priority: plan.priority, progress })
+        const image = await engine.fetch(this.#image(at), {
+          ...{ signal, progress },
+          ...{ priority: plan.priority, limits: plan.limits },
+        })
         this.#note(at, image.notes)
         this.images.set(at, image)
         report.image(at).digest = image.root.digest
@@ -236,11 +254,18 @@ class Pass {
   }
 
   #wait(failures: readonly (readonly [number, ImageError])[]): Outcome {
-    const errors = failures.map(([, error]) => error)
+    const closed = failures.flatMap(([at, error]) => (error instanceof LinkClosed ? [{ at, error }] : []))
+    const obstacle = soonest(closed.map(({ error }) => error.obstacle))
+    // What else went wrong is tried again by itself; that pass finds the link closed to the rest.
+    const others = failures.filter(([, error]) => !(error instanceof LinkClosed))
+    if (obstacle && others.length === 0) {
+      return { kind: 'closed', obstacle, blocked: closed.flatMap(({ at }) => this.#request(at)) }
+    }
+    const errors = others.map(([, error]) => error)
     const full = errors.find(error => error.code === 'NO_SPACE')
     const hint = (full ?? errors[0])?.hint ?? ''
     const retryAfterMs = Math.max(0, ...errors.map(error => error.retryAfterMs ?? 0))
-    return { kind: 'wait', reason: full ? 'Space' : 'Retry', message: this.#describe(failures), hint, retryAfterMs }
+    return { kind: 'wait', reason: full ? 'Space' : 'Retry', message: this.#describe(others), hint, retryAfterMs }
   }
 
   async #publishOne(at: number, image: ResolvedImage): Promise<void> {
@@ -261,9 +286,12 @@ class Pass {
       } catch (error) {
         this.#signal.throwIfAborted()
         const failure = toImageError(error)
-        this.#context.failed?.(failure, this.#context.report.image(at).target)
         this.#failures.set(at, failure)
-        this.#context.report.failed(at, failure)
+        if (failure instanceof LinkClosed) this.#context.report.image(at).phase = 'Waiting'
+        else {
+          this.#context.failed?.(failure, this.#context.report.image(at).target)
+          this.#context.report.failed(at, failure)
+        }
         if (!this.#context.published.has(at)) this.images.delete(at)
       }
     })
@@ -274,6 +302,15 @@ class Pass {
     const image = this.images.get(at)
     if (image === undefined) throw new RangeError(`image ${at} is not resolved`)
     return image
+  }
+
+  #request(at: number): readonly ImageRequest[] {
+    return this.#context.plan.images.slice(at, at + 1)
+  }
+
+  #lacksBlobs(at: number, image: ResolvedImage): boolean {
+    // Manifests that were fetched to know this have arrived
+    return (this.#missing.get(at)?.length ?? 0) > image.fetched.length
   }
 
   #allMissing(): Descriptor[] {

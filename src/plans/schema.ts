@@ -3,6 +3,7 @@
  * Schema that is shipped. What a plan means is in plan.ts. Plan contract, "The plan".
  */
 import { type Static, Type } from 'typebox'
+import { weekdays } from '../oci/time-window.ts'
 
 /** A plan document beyond this many bytes is refused. */
 export const maxPlanBytes = 1024 * 1024
@@ -67,6 +68,27 @@ export const PackageSchema = Type.Object(
   { ...closed, description: 'Echoed in every status' },
 )
 
+const timeOfDay = { pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$' }
+
+const WindowSchema = Type.Object(
+  {
+    from: Type.String({ ...timeOfDay, description: 'When it opens: 01:00' }),
+    to: Type.String({
+      pattern: '^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$',
+      description: 'When it closes: 05:00. Not after `from`: on the next day',
+    }),
+    timezone: Type.Optional(Text("IANA name, such as Asia/Shanghai; default: the edge's own", 64)),
+    days: Type.Optional(
+      Type.Array(Type.Enum([...weekdays]), {
+        minItems: 1,
+        maxItems: 7,
+        description: 'The days on which it opens; default: every day',
+      }),
+    ),
+  },
+  { ...closed, description: "When content may cross the link, in place of the edge's own windows" },
+)
+
 export const PlanSchema = Type.Object(
   {
     apiVersion: Type.Literal('image.mecm/v1'),
@@ -99,6 +121,12 @@ export const PlanSchema = Type.Object(
         priority: Type.Optional(
           Type.Integer({ minimum: 0, maximum: 100, default: 50, description: 'Higher goes first' }),
         ),
+        window: Type.Optional(
+          Type.Union([WindowSchema, Type.Array(WindowSchema, { minItems: 1, maxItems: 32 })], {
+            description: 'one or a list of {from: "01:00", to: "05:00", timezone: Asia/Shanghai, days: [mon, tue]}',
+          }),
+        ),
+        maxRate: Type.Optional(Text("Bits or bytes a second, such as 20Mbit or 2.5MB; within the edge's own rate", 32)),
         package: Type.Optional(PackageSchema),
         withdrawn: Type.Optional(Type.Boolean({ default: false, description: 'true withdraws the plan' })),
       },
@@ -120,9 +148,7 @@ export type SwImage = Static<typeof SwImageSchema>
  * To offer one, move it into {@link PlanSchema} and take its line out of here.
  */
 export const notOffered: Readonly<Record<string, string>> = {
-  'spec.window': 'transfer windows are not offered by this version of the agent',
   'spec.readyBy': 'deadlines are not offered by this version of the agent',
-  'spec.maxRate': 'rate limits of a plan are not offered by this version of the agent',
 }
 
 /** The JSON Schema that is shipped as docs/plan.schema.json and served to people who write plans. */

@@ -77,6 +77,7 @@ spec:
     remove: [{ repository: 'mecm/web', tag: '1.9.0' }],
     atomic: false,
     priority: 90,
+    limits: {},
     package: { tenantId: 't', appId: 'a', packageId: 'p', hostIp: '10.0.0.7' },
     withdrawn: false,
     notes: [],
@@ -107,7 +108,7 @@ t.test('every problem is listed at once, with its path and what was expected', a
       atomic: 1,
       window: {},
       readyBy: 'x',
-      maxRate: '20Mbit',
+      maxRate: 20,
       package: { hostIp: 7, secret: 'hunter2' },
     },
     extra: 1,
@@ -128,15 +129,39 @@ t.test('every problem is listed at once, with its path and what was expected', a
       'spec.images[0].sorce: unknown field; did you mean "source"?',
       'spec.images[0].source: missing',
       'spec.images[1].source: expected text, got a number (write it in quotes)',
-      'spec.maxRate: rate limits of a plan are not offered by this version of the agent',
+      'spec.maxRate: expected text, got a number (write it in quotes)',
       'spec.package.hostIp: expected The address of the edge host, or a list of them, got a number',
       'spec.package.secret: unknown field',
       'spec.priority: must be <= 100',
       'spec.readyBy: deadlines are not offered by this version of the agent',
-      'spec.window: transfer windows are not offered by this version of the agent',
+      'spec.window: expected one or a list of {from: "01:00", to: "05:00", timezone: Asia/Shanghai, days: [mon, tue]}, got a mapping',
     ].sort(),
   )
   t.notMatch(problems.join(), /hunter2/)
+})
+
+t.test('windows and rate of a plan', async t => {
+  const read = (spec: object) => {
+    const document = planOf('shop', ['up.example/a:1'], { spec })
+    const reading = readPlan(Buffer.from(JSON.stringify(document)), { platforms: [] })
+    return reading.kind === 'plan' ? reading.plan.limits : reading.problems
+  }
+  t.same(read({}), {})
+  t.same(read({ window: { from: '22:00', to: '04:00', timezone: 'UTC' }, maxRate: '20Mbit' }), {
+    windows: [{ from: 1320, to: 240, timezone: 'UTC', days: ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] }],
+    maxRate: 2_500_000,
+  })
+  t.match(read({ window: [{ from: '00:00', to: '24:00', days: ['sun'] }] }), {
+    windows: [{ from: 0, to: 1440, timezone: String, days: ['sun'] }],
+  })
+  t.same(read({ window: [{ from: '01:00', to: '02:00', timezone: 'Mars/Base' }], maxRate: '10bit' }), [
+    'spec.window[0].timezone: expected an IANA name such as Asia/Shanghai, got "Mars/Base"',
+    'spec.maxRate: expected a rate of at least 1kbit, such as 20Mbit or 2.5MB, got "10bit"',
+  ])
+  const form = /^spec.window: expected one or a list of /
+  for (const wrong of [{ from: '24:00', to: '05:00' }, { from: '1:00', to: '05:00' }, [], { from: '01:00' }]) {
+    t.match(read({ window: wrong }), Array.isArray(wrong) ? [/^spec.window/] : [form])
+  }
 })
 
 t.test('what images and targets may not be', async t => {
