@@ -7,7 +7,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { UseRows } from '../state/uses.ts'
 
 export interface UsesOptions {
-  readonly rows: UseRows
+  readonly rows: Pick<UseRows, 'record'>
   readonly logger: Logger
   /** Epoch milliseconds. */
   readonly now: () => number

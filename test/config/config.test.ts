@@ -248,7 +248,18 @@ t.test('what is allowed but should be known', async t => {
     /^registry.embedded listens on 0.0.0.0:5000 without TLS and takes tokens/,
     /^any certificate is taken for r.example/,
   ])
-  t.equal(warnings.length, 4)
+  t.equal(warnings.length, 5)
+})
+
+t.test('the marks of the disk: a share or a size, the low one below the high one', async t => {
+  const { config } = load(t, 'management: {disk: {high: 200GB, low: 150GB}, scrub: {rate: 80Mbit, every: 30d}}')
+  t.match(config.management, {
+    disk: { high: { bytes: 200e9 }, low: { bytes: 150e9 } },
+    scrub: { bytesPerSecond: 10e6, everyMs: 30 * 86_400_000 },
+  })
+  t.match(problemsOf(t, 'management: {disk: {high: 80%, low: 80%}}'), [/management.disk.low/])
+  t.match(problemsOf(t, 'management: {disk: {high: 80%, low: 10GB}}'), [/in the same unit/])
+  t.match(problemsOf(t, 'management: {disk: {high: 100%}}'), [/management.disk.high/])
 })
 
 t.test('files that are no configuration', async t => {
