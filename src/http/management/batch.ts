@@ -70,19 +70,20 @@ export interface Deletion {
  */
 export function deleteAll(items: readonly unknown[], deletion: Deletion): void {
   const { request, gate, resource, collection } = deletion
-  const names = items.map((item, at) => readName(item, at, deletion))
+  const named = items.map((item, at) => readName(item, at, deletion))
+  const names = [...new Map(named.map(one => [`${one.namespace}/${one.name}`, one])).values()]
   const byNamespace = new Map(names.map(({ namespace }) => [namespace, '']))
   for (const namespace of byNamespace.keys()) {
     byNamespace.set(namespace, gate.enter(request, resource.rights.delete, { resource, namespace }))
   }
   for (const { namespace, name } of names) collection.get(namespace, name)
   const left: string[] = []
-  for (const [at, { namespace, name }] of names.entries()) {
+  for (const { namespace, name } of names) {
     try {
       collection.delete(namespace, name, byNamespace.get(namespace) ?? '')
     } catch (error) {
       if (!(error instanceof ManagementError)) throw error
-      left.push(`items[${at}]: ${error.message}`)
+      left.push(`${namespace}/${name}: ${error.message}`)
     }
   }
   if (left.length === 0) return

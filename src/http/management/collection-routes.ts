@@ -162,9 +162,11 @@ function addEditing<Input extends { readonly metadata: GivenMetadata }>(
       const { name } = request.params
       const namespace = oneNamespace(request.params.namespace)
       const object = { resource, namespace, name }
-      const [only, ...others] = annotatedIn(request.body)
-      const syncs = resource.kind === 'Repository' && only === annotationNames.manualSync && others.length === 0
-      const by = gate.enter(request, syncs ? 'repositories:sync' : rights.change, object)
+      const annotated = annotatedIn(request.body)
+      const syncs = resource.kind === 'Repository' && annotated.includes(annotationNames.manualSync)
+      if (syncs) gate.enter(request, 'repositories:sync', object)
+      const onlySyncs = syncs && annotated.length === 1
+      const by = gate.enter(request, onlySyncs ? 'repositories:sync' : rights.change, object)
       const current = collection.get(namespace, name)
       if (editable) {
         const input = read(mergePatch(current, request.body), { namespace })

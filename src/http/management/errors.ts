@@ -43,6 +43,9 @@ export function toStatus(error: FastifyError | Error): StatusError {
   }
   if (error instanceof ApiError) return new StatusError(error.status, error.message)
   if (error instanceof ImageError) return ofRegistry(error)
+  // Of the signal that a call waits with, see scope.ts; a client that has gone reads no answer.
+  if (error.name === 'TimeoutError') return new StatusError(504, 'this took too long; try again, or look at the log')
+  if (error.name === 'AbortError') return new StatusError(503, 'the call was given up')
   if ('statusCode' in error && error.statusCode !== undefined && error.statusCode < 500) return ofFramework(error)
   return new StatusError(500, 'the agent could not answer; its log says why')
 }

@@ -76,7 +76,7 @@ const Names = Type.Object({
 
 function addBrowsing({ app, gate, face }: Scope): void {
   const resource = registrySecrets
-  const response = { 200: Names, ...errors(400, 404, 502) }
+  const response = { 200: Names, ...errors(400, 404, 502, 504) }
   app.get(
     `${path}/repositories`,
     {

@@ -17,7 +17,9 @@ const reasons = {
   415: 'UnsupportedMediaType',
   429: 'TooManyRequests',
   500: 'InternalError',
+  502: 'BadGateway',
   503: 'ServiceUnavailable',
+  504: 'Timeout',
 } as const
 
 export const StatusSchema = Type.Object(

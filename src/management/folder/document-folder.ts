@@ -9,6 +9,7 @@ import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import type { State } from '../../state/database.ts'
 import { FolderDocumentRows } from '../../state/folder-documents.ts'
+import { inTransaction } from '../../state/managed-objects.ts'
 import { type DocumentInFile, listDocumentFiles, readDocumentFiles } from '../document-files.ts'
 import { isMapping } from '../fields.ts'
 import { type KeptKinds, keepersOf } from './keepers.ts'
@@ -38,8 +39,8 @@ export class DocumentFolder {
   readonly #reconciler: Reconciler
   readonly #stopping = new AbortController()
   #files = new Map<string, KnownFile>()
-  /** Documents to be tried again: what they refer to may come. */
-  #failed: readonly DocumentInFile[] = []
+  /** Documents that are done with; a file that changes makes new ones. */
+  readonly #settled = new WeakSet<DocumentInFile>()
   /** Problems as they were last told. */
   #told: ReadonlySet<string> = new Set()
   #watcher: FSWatcher | undefined
@@ -51,6 +52,7 @@ export class DocumentFolder {
     this.#reconciler = new Reconciler({
       keepers: keepersOf(options.kinds),
       rows: new FolderDocumentRows(options.state.db),
+      atomically: work => inTransaction(options.state.db, work),
       changed: change => options.logger.info(change, 'a document of the folder was applied'),
     })
   }
@@ -64,7 +66,7 @@ export class DocumentFolder {
   async stop(): Promise<void> {
     this.#stopping.abort()
     clearTimeout(this.#timer)
-    this.#watcher?.close()
+    this.#unwatch()
     await this.#scan
   }
 
@@ -94,12 +96,13 @@ export class DocumentFolder {
       this.#tell(await this.#follow())
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error)
+      this.#unwatch() // a folder that comes back is another one
       this.#tell([{ file: this.#options.dir, problem }])
     }
   }
 
   async #follow(): Promise<FolderProblem[]> {
-    const changed = await this.#readChanges()
+    await this.#readChanges()
     // More likely a file system that is not mounted than the wish to lose everything.
     if (this.#files.size === 0 && this.#reconciler.ownsAnything) {
       const problem = 'the folder has no documents any more: what came from it stays; an empty file there lets it go'
@@ -108,35 +111,28 @@ export class DocumentFolder {
     const files = [...this.#files.values()]
     const documents = files.flatMap(file => file.documents)
     const { once, problems } = withoutDuplicates(documents)
-    const due = new Set([...changed.flatMap(file => file.documents), ...this.#failed])
+    const due = once.filter(document => !this.#settled.has(document))
     const { signal } = this.#stopping
     // Before removing: a document that has moved to another file is not missing.
-    const unapplied = await this.#reconciler.apply(
-      once.filter(document => due.has(document)),
-      signal,
-    )
+    const applied = await this.#reconciler.apply(due, signal)
     if (signal.aborted) return []
-    this.#failed = once.filter(({ file, line }) => unapplied.some(one => one.file === file && one.line === line))
+    for (const document of applied.settled) this.#settled.add(document)
     const unread = files.filter(file => file.problems.length > 0).map(file => basename(file.name))
-    const unremoved = this.#reconciler.removeMissing(documents, new Set(unread))
+    const unremoved = await this.#reconciler.removeMissing(documents, new Set(unread), signal)
     const unreadable = files.flatMap(({ name, problems: texts }) => texts.map(problem => ({ file: name, problem })))
-    return [...unreadable, ...problems, ...unapplied, ...unremoved]
+    return [...unreadable, ...problems, ...applied.problems, ...unremoved]
   }
 
   /** Reads the files that are new or have changed. */
-  async #readChanges(): Promise<KnownFile[]> {
+  async #readChanges(): Promise<void> {
     const files = new Map<string, KnownFile>()
-    const changed: KnownFile[] = []
     for (const name of await listDocumentFiles(this.#options.dir)) {
       const stamp = await stampOf(name)
       const known = this.#files.get(name)
       const same = known !== undefined && known.stamp === stamp && stamp !== ''
-      const file = same ? known : { name, stamp, ...(await readDocumentFiles([name])) }
-      files.set(name, file)
-      if (!same) changed.push(file)
+      files.set(name, same ? known : { name, stamp, ...(await readDocumentFiles([name])) })
     }
     this.#files = files
-    return changed
   }
 
   #watch(): void {
@@ -146,13 +142,17 @@ export class DocumentFolder {
       const watcher = watch(dir, { persistent: false }, () => this.#plan(this.#settleMs))
       watcher.on('error', error => {
         logger.debug({ err: error, dir }, 'the folder of documents can not be watched; it is looked at every minute')
-        watcher.close()
-        this.#watcher = undefined
+        this.#unwatch()
       })
       this.#watcher = watcher
     } catch (error) {
       logger.debug({ err: error, dir }, 'the folder of documents can not be watched; it is looked at every minute')
     }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close()
+    this.#watcher = undefined
   }
 
   /** Logs problems that were not told by the last look. */

@@ -27,8 +27,16 @@ export interface FolderChange {
 export interface ReconcilerOptions {
   readonly keepers: Readonly<Record<DocumentKind, Keeper>>
   readonly rows: FolderDocumentRows
+  /** All of it, or nothing when it throws. */
+  atomically<T>(work: () => T): T
   /** Tells what was done. */
   changed(change: FolderChange): void
+}
+
+export interface Applied {
+  /** Documents that need not be looked at again. The others may go through once what they refer to has come. */
+  readonly settled: readonly DocumentInFile[]
+  readonly problems: readonly FolderProblem[]
 }
 
 /** Documents between two breaths: applying is synchronous, and nodes pull meanwhile. */
@@ -44,14 +52,18 @@ export class Reconciler {
   }
 
   /** Applies documents, others' sources first. */
-  async apply(documents: readonly DocumentInFile[], signal: AbortSignal): Promise<FolderProblem[]> {
+  async apply(documents: readonly DocumentInFile[], signal: AbortSignal): Promise<Applied> {
     const problems: FolderProblem[] = []
+    const settled: DocumentInFile[] = []
     for (const [at, document] of inOrder(documents).entries()) {
-      if (at % breathEvery === breathEvery - 1) await new Promise(resolve => setImmediate(resolve))
+      await breathe(at)
       if (signal.aborted) break
-      problems.push(...this.#applyOne(document))
+      const found = this.#applyOne(document)
+      // A plan refers to nothing here, and every refusal of one is reported to MECM: once is enough.
+      if (found.length === 0 || document.kind === 'DistributionPlan') settled.push(document)
+      problems.push(...found)
     }
-    return problems
+    return { settled, problems }
   }
 
   /** Whether anything here was created by a document. */
@@ -63,7 +75,11 @@ export class Reconciler {
    * Deletes what the folder has created and no document says any more. `unread` are files whose documents are not known: what came from
    * them stays.
    */
-  removeMissing(documents: readonly DocumentInFile[], unread: ReadonlySet<string>): FolderProblem[] {
+  async removeMissing(
+    documents: readonly DocumentInFile[],
+    unread: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<FolderProblem[]> {
     const { rows, keepers } = this.#options
     const wanted = new Set<string>()
     const incomplete = new Set(unread)
@@ -77,9 +93,13 @@ export class Reconciler {
       .filter(row => !incomplete.has(row.file))
       .flatMap(row => (isKind(row.kind, keepers) ? [{ ...row, kind: row.kind }] : []))
       .filter(row => !wanted.has(textOf(row)))
-    return inOrder(missing)
-      .reverse()
-      .flatMap(row => this.#removeOne(row))
+    const problems: FolderProblem[] = []
+    for (const [at, row] of inOrder(missing).reverse().entries()) {
+      await breathe(at)
+      if (signal.aborted) break
+      problems.push(...this.#removeOne(row))
+    }
+    return problems
   }
 
   /** The object of a document. @throws ManagementError where the document is not valid. */
@@ -132,14 +152,18 @@ export class Reconciler {
 
   /** What can't be changed in place is deleted and created again: the file is the truth about what came from it. */
   #applyOwned(key: ObjectKey, value: DocumentInFile['value']): FolderChange['outcome'] | 'unchanged' {
-    const keeper = this.#options.keepers[key.kind]
+    const { keepers, atomically } = this.#options
+    const keeper = keepers[key.kind]
     try {
       return keeper.apply(value)
     } catch (error) {
       if (!(error instanceof ManagementError) || error.reason !== 'Conflict') throw error
     }
-    keeper.delete(key)
-    keeper.apply(value)
+    // What stands stays where the new one can't be had.
+    atomically(() => {
+      keeper.delete(key)
+      keeper.apply(value)
+    })
     return 'replaced'
   }
 
@@ -160,6 +184,10 @@ export class Reconciler {
     rows.remove(kind, namespace, name)
     return []
   }
+}
+
+async function breathe(at: number): Promise<void> {
+  if (at % breathEvery === breathEvery - 1) await new Promise(resolve => setImmediate(resolve))
 }
 
 function textOf({ kind, namespace, name }: ObjectKey): string {

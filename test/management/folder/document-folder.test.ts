@@ -150,14 +150,44 @@ t.test('a problem is logged once with file, line and path, and touches no other 
 })
 
 t.test('what waits for another document is applied when that comes', async t => {
-  const { start, write, plans } = site(t, { 'plan.yaml': 'kind: DistributionPlan\nmetadata: {name: shop}\nspec: {}' })
+  const { start, write, repositories, sources } = site(t, { 'a.yaml': repository() })
+  const apply = repositories.apply.bind(repositories)
+  repositories.apply = (input, by) => {
+    sources.get('default', input.spec.registryRef.name)
+    return apply(input, by)
+  }
+  const { told } = start()
+  await told.problem(/harbor-main.* not found/)
+  write('source.yaml', source())
+  await told.outcome('Repository default/nginx', 'created')
+})
+
+t.test('a plan that is refused is handed in once for every change of its document', async t => {
+  const plan = 'kind: DistributionPlan\nmetadata: {name: shop}\nspec: {}\n'
+  const { start, write, plans } = site(t, { 'plan.yaml': plan })
   plans.next = { outcome: 'rejected', name: 'shop', problems: ['spec: expected images'] }
   const { told } = start()
   await told.problem(/expected images/)
-  plans.next = { outcome: 'accepted', name: 'shop' }
   write('source.yaml', source())
+  await told.outcome('RegistrySecret default/harbor-main', 'created')
+  t.equal(plans.arrivals.length, 1)
+  plans.next = { outcome: 'accepted', name: 'shop' }
+  write('plan.yaml', `${plan}# corrected`)
   await told.outcome('DistributionPlan shop', 'created')
-  t.ok(plans.arrivals.length >= 2)
+  t.equal(plans.arrivals.length, 2)
+})
+
+t.test('of two documents about one object the first counts, and the second when that has gone', async t => {
+  const { start, docs, sources } = site(t, {
+    'a.yaml': source('one', 'a.example'),
+    'b.yaml': source('one', 'b.example'),
+  })
+  const { told } = start()
+  await told.problem(/the same object stands in .*a\.yaml, line 2/)
+  t.match(sources.get('default', 'one'), { spec: { domain: 'a.example' } })
+  rmSync(join(docs, 'a.yaml'))
+  await told.outcome('RegistrySecret default/one', 'replaced')
+  t.match(sources.get('default', 'one'), { spec: { domain: 'b.example' } })
 })
 
 t.test('a plan is withdrawn when its document goes', async t => {
