@@ -73,6 +73,11 @@ export class ApiClient {
     })
   }
 
+  /** What to do where the token is not taken. */
+  get tokenHint(): string {
+    return this.#target.tokenHint
+  }
+
   async close(): Promise<void> {
     await this.#agent.destroy()
   }

@@ -1,12 +1,12 @@
 /** `apply`: makes what documents say be there: sources, Repositories, cleanup policies and plans. */
 import type { Command } from 'commander'
 import { inOrder } from '../management/document-files.ts'
-import { ApiFailure } from './api-client.ts'
+import type { ApiFailure } from './api-client.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import type { CommandContext } from './context.ts'
 import { type Done, describeGiven, doneWith, type Given, readGiven } from './given-documents.ts'
-import { ObjectClient, Refusal } from './object-client.ts'
+import { isAboutOne, ObjectClient, Refusal } from './object-client.ts'
 import { printable } from './terminal.ts'
 
 interface ApplyFlags extends ApiFlags {
@@ -49,11 +49,6 @@ async function apply(context: CommandContext, flags: ApplyFlags): Promise<void> 
   })
   if (flags.json) terminal.printJson(done)
   if (failed > 0) throw new CliError(`${failed} of ${given.length + problems.length} could not be applied`)
-}
-
-/** Whether the agent refused this object, and may well take the next. */
-function isAboutOne(error: unknown): error is Refusal | ApiFailure {
-  return error instanceof Refusal || error instanceof ApiFailure
 }
 
 function tell({ terminal }: CommandContext, { where, ...one }: Given, error: Refusal | ApiFailure): void {

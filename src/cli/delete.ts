@@ -1,13 +1,12 @@
 /** `delete`: takes objects away, by name or as documents name them; a plan is withdrawn. What was pulled already stays. */
 import type { Command } from 'commander'
 import { inOrder } from '../management/document-files.ts'
-import { ApiFailure } from './api-client.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import type { CommandContext } from './context.ts'
 import { type Done, doneWith, type Given, readGiven } from './given-documents.ts'
 import { findKind, fullName, kindHelp } from './kinds.ts'
-import { isNotFound, ObjectClient, Refusal } from './object-client.ts'
+import { isAboutOne, isNotFound, ObjectClient } from './object-client.ts'
 import { printable } from './terminal.ts'
 
 type Target = Pick<Given, 'kind' | 'namespace' | 'name'>
@@ -44,7 +43,7 @@ async function remove(context: CommandContext, kind: string | undefined, names: 
         if (!flags.json) terminal.print(printable(`${fullName(target.kind)} "${target.name}" deleted`))
       } catch (error) {
         if (isNotFound(error) && flags.ignoreNotFound) continue
-        if (!(error instanceof Refusal || error instanceof ApiFailure)) throw error
+        if (!isAboutOne(error)) throw error
         failed++
         terminal.note(printable(`error: ${fullName(target.kind)}/${target.name}: ${error.message}`))
       }

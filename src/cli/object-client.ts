@@ -47,9 +47,9 @@ export class Refusal extends CliError {
   readonly reason: string
   readonly problems: readonly string[]
 
-  constructor({ reason, message, details }: Static<typeof StatusSchema>) {
+  constructor({ reason, message, details }: Static<typeof StatusSchema>, hint?: string) {
     const problems = (details.causes ?? []).map(cause => [cause.field, cause.message].filter(Boolean).join(': '))
-    super(problems.length > 1 ? `${problems.length} problems` : message)
+    super(problems.length > 1 ? `${problems.length} problems` : message, hint === undefined ? {} : { hint })
     this.reason = reason
     this.problems = problems.length > 1 ? problems : []
   }
@@ -124,11 +124,18 @@ export class ObjectClient {
 
   #accept(answer: Answer): Answer {
     if (answer.statusCode < 300) return answer
-    throw failure.Check(answer.body) ? new Refusal(answer.body) : notUnderstood()
+    if (!failure.Check(answer.body)) throw notUnderstood()
+    throw new Refusal(answer.body, answer.statusCode === 401 ? this.#api.tokenHint : undefined)
   }
 }
 
 const runs = Compile(Type.Object({ items: Type.Array(Type.Record(Type.String(), Type.Unknown())) }))
+
+/** Whether the agent refused this object, and may well take the next; a wrong token is wrong for all of them. */
+export function isAboutOne(error: unknown): error is Refusal | ApiFailure {
+  if (error instanceof Refusal) return error.reason !== 'Unauthorized'
+  return error instanceof ApiFailure && error.code !== 'UNAUTHORIZED'
+}
 
 /** Whether an error says that there is no such object. */
 export function isNotFound(error: unknown): boolean {

@@ -1,40 +1,7 @@
 /** Every route of image management with every status that it answers, over management in memory. */
-import t, { type Test } from 'tap'
-import { startApi } from '../../fixtures/agent-facts.ts'
-import { FakeManagement } from '../../fixtures/fake-management.ts'
-
-const base = '/oapis/image.theriseunion.io/v1alpha1/namespaces'
-
-const source = (name = 'harbor-main') => ({
-  metadata: { name, annotations: { 'theriseunion.io/display-name': 'The main one' } },
-  spec: { domain: 'harbor.example', username: 'robot', password: 'secret-1', provider: 'harbor' },
-})
-const repository = (name = 'nginx') => ({
-  metadata: { name },
-  spec: { repository: 'library/nginx', tag: '1.27', registryRef: { name: 'harbor-main', namespace: 'default' } },
-})
-const policy = (name = 'nightly') => ({ metadata: { name }, spec: { keepRecent: 3, schedule: '0 2 * * *' } })
-
-type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-
-async function start(t: Test) {
-  const management = new FakeManagement()
-  const { app } = await startApi(t, { management })
-  const call = async (method: Method, path: string, body?: unknown, token = 'admin') => {
-    const answer = await app.inject({
-      method,
-      url: `${base}${path}`,
-      headers: {
-        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
-    })
-    const text = answer.body
-    return { code: answer.statusCode, body: text === '' ? undefined : JSON.parse(text), headers: answer.headers }
-  }
-  return { app, management, call }
-}
+import t from 'tap'
+import { ImageError } from '../../../src/oci/errors.ts'
+import { base, policy, repository, source, start } from '../../fixtures/management-api.ts'
 
 t.test('every kind is created, listed, read, edited and deleted', async t => {
   const { call } = await start(t)
@@ -165,102 +132,6 @@ t.test('pages, searches and namespaces', async t => {
   t.match(await call('POST', '/_all_/repositories', repository()), { code: 400, body: { message: /name one/ } })
 })
 
-t.test('who may do what: 401 without a token, 403 with the missing right and the namespace', async t => {
-  const { call, management } = await start(t)
-  await call('POST', '/default/registry-secrets', source())
-  await call('POST', '/default/repositories', repository())
-  await call('POST', '/default/image-cleanup-policies', policy())
-  const calls: [Method, string, unknown, string][] = [
-    ['GET', '/default/registry-secrets', undefined, ''],
-    ['GET', '/default/registry-secrets/harbor-main', undefined, ''],
-    ['POST', '/default/registry-secrets', source('b'), 'sources:create'],
-    ['PUT', '/default/registry-secrets/b', source('b'), 'sources:create'],
-    ['PATCH', '/default/registry-secrets/harbor-main', {}, 'sources:change'],
-    ['DELETE', '/default/registry-secrets/harbor-main', undefined, 'sources:delete'],
-    ['DELETE', '/default/registry-secrets', { names: ['harbor-main'] }, 'sources:delete'],
-    ['POST', '/default/registry-secrets/harbor-main/verify', {}, 'sources:verify'],
-    ['GET', '/default/registry-secrets/harbor-main/repositories', undefined, ''],
-    ['GET', '/default/registry-secrets/harbor-main/tags?repository=library/nginx', undefined, ''],
-    ['GET', '/default/repositories', undefined, ''],
-    ['POST', '/default/repositories', repository('b'), 'repositories:create'],
-    ['PATCH', '/default/repositories/nginx', {}, 'repositories:change'],
-    ['DELETE', '/default/repositories/nginx', undefined, 'repositories:delete'],
-    ['POST', '/default/repositories/nginx/sync', undefined, 'repositories:sync'],
-    ['GET', '/default/repositories/nginx/runs', undefined, ''],
-    ['GET', '/default/repositories/nginx/versions', undefined, ''],
-    ['GET', '/default/repositories/nginx/compare?a=1&b=2', undefined, ''],
-    ['POST', '/default/repositories/nginx/rollback', { version: '1' }, 'repositories:change'],
-    ['POST', '/default/image-cleanup-policies', policy('b'), 'policies:create'],
-    ['POST', '/default/image-cleanup-policies/nightly/dry-run', undefined, ''],
-    ['POST', '/default/image-cleanup-policies/nightly/run', undefined, 'policies:sync'],
-  ]
-  for (const [method, path, body, right] of calls) {
-    const label = `${method} ${path}`
-    const anonymous = await call(method, path, body, '')
-    t.match(
-      anonymous,
-      { code: 401, body: { reason: 'Unauthorized' }, headers: { 'www-authenticate': /Bearer/ } },
-      label,
-    )
-    t.match(await call(method, path, body, 'nobody'), { code: 403, body: { reason: 'Forbidden' } }, label)
-    if (right === '') t.match(await call(method, path, body, 'viewer'), { code: 200 }, label)
-    else {
-      const answer = await call(method, path, body, 'viewer')
-      t.match(answer, { code: 403, body: { reason: 'Forbidden', code: 403 } }, label)
-      t.ok(answer.body.message.includes(right) && answer.body.message.includes('"default"'), answer.body.message)
-      t.equal(management.denials.at(-1)?.right, right)
-    }
-  }
-  t.match(await call('GET', '/team/repositories', undefined, 'viewer'), { code: 403, body: { message: /"team"/ } })
-  t.match(await call('GET', '/_all_/repositories', undefined, 'nobody'), { code: 403 })
-  t.match(await call('POST', '/default/repositories/nginx/sync', undefined, 'operator'), { code: 200 })
-  t.match(await call('DELETE', '/default/repositories/nginx', undefined, 'operator'), { code: 403 })
-})
-
-t.test('a patch edits annotations and refuses everything else by its path', async t => {
-  const { call, management } = await start(t)
-  const read = (await call('POST', '/default/repositories', repository())).body
-  t.match(await call('PATCH', '/default/repositories/nginx', read), { code: 200 }, 'what was read, sent back')
-  const answer = await call('PATCH', '/default/repositories/nginx', {
-    metadata: { name: 'other', annotations: { 'theriseunion.io/description': 5 } },
-    spec: { tag: '1.28', registryRef: { name: 'elsewhere' } },
-  })
-  t.equal(answer.code, 400)
-  t.same(answer.body.details.causes.map((cause: { field: string }) => cause.field).sort(), [
-    'metadata.annotations["theriseunion.io/description"]',
-    'metadata.name',
-    'spec.registryRef.name',
-    'spec.tag',
-  ])
-  t.match(answer.body.message, /delete the repository and create it again/)
-  const one = await call('PATCH', '/default/repositories/nginx', {
-    metadata: { annotations: { 'theriseunion.io/description': 'x' } },
-  })
-  t.equal(one.body.metadata.annotations['theriseunion.io/description'], 'x')
-  const none = await call('PATCH', '/default/repositories/nginx', {
-    metadata: { annotations: { 'theriseunion.io/description': null } },
-  })
-  t.notOk(none.body.metadata.annotations['theriseunion.io/description'])
-  const manual = { metadata: { annotations: { 'theriseunion.io/manual-sync': 'now' } } }
-  t.match(await call('PATCH', '/default/repositories/nginx', manual), { code: 200 })
-  t.match(await call('PATCH', '/default/repositories/nginx', manual, 'viewer'), {
-    code: 403,
-    body: { message: /repositories:sync/ },
-  })
-  await call('POST', '/default/registry-secrets', source())
-  t.match(await call('PATCH', '/default/registry-secrets/harbor-main', { spec: { password: 'planted' } }), {
-    code: 400,
-    body: { details: { causes: [{ field: 'spec.password' }] } },
-  })
-  t.match(
-    await call('PATCH', '/default/registry-secrets/harbor-main', {
-      metadata: { annotations: { 'theriseunion.io/verify-status': 'success' } },
-    }),
-    { code: 400, body: { message: /written by the server/ } },
-  )
-  t.equal(management.verified.length, 0)
-})
-
 t.test('a source in use is not deleted, and the answer names who uses it', async t => {
   const { call } = await start(t)
   await call('POST', '/default/registry-secrets', source())
@@ -282,55 +153,6 @@ t.test('no answer holds a password', async t => {
     await call('POST', '/default/registry-secrets', source()),
   ]
   for (const { body } of answers) t.notMatch(JSON.stringify(body), /secret-1|"password"/)
-})
-
-t.test('apply creates, edits, leaves alone, or says that spec is fixed', async t => {
-  const { call } = await start(t)
-  const path = '/default/repositories/nginx'
-  const outcome = async (document: unknown) => (await call('PUT', path, document)).headers['apply-outcome']
-  t.match(await call('PUT', path, repository()), { code: 201, headers: { 'apply-outcome': 'created' } })
-  t.equal(await outcome(repository()), 'unchanged')
-  const described = { ...repository(), metadata: { name: 'nginx', annotations: { a: 'b' } } }
-  t.match(await call('PUT', path, described), { code: 200, headers: { 'apply-outcome': 'configured' } })
-  t.match(await call('PUT', path, { ...repository(), spec: { ...repository().spec, tag: '1.28' } }), { code: 409 })
-  t.match(await call('PUT', path, repository('other')), { code: 400, body: { message: /metadata\.name/ } })
-})
-
-t.test('batches: created all or none, deleted with what is in use left', async t => {
-  const { call } = await start(t)
-  const path = '/default/registry-secrets'
-  t.match(await call('POST', path, { items: [source('a'), source('b')] }), {
-    code: 201,
-    body: {
-      kind: 'RegistrySecretList',
-      items: [{ metadata: { name: 'a' } }, { metadata: { name: 'b' } }],
-      totalItems: 2,
-    },
-  })
-  const clash = await call('POST', path, { kind: 'RegistrySecretList', items: [source('c'), source('b')] })
-  t.match(clash, { code: 409, body: { message: /items\[1\].*nothing was created/, details: { name: 'b' } } })
-  t.match(await call('GET', `${path}/c`), { code: 404 })
-  const wrong = await call('POST', path, [source('c'), { metadata: { name: 'D' } }])
-  t.equal(wrong.code, 400)
-  t.match(wrong.body.details.causes[0].field, /^items\[1\]\./)
-  t.match(await call('POST', path, { items: [] }), { code: 400 })
-
-  await call('POST', '/default/repositories', repository())
-  await call('POST', path, source())
-  const missing = await call('DELETE', path, { items: [{ metadata: { name: 'a' } }, { metadata: { name: 'zz' } }] })
-  t.match(missing, { code: 404, body: { details: { name: 'zz' } } })
-  t.match(await call('GET', `${path}/a`), { code: 200 }, 'nothing went')
-  const used = await call('DELETE', path, { names: ['a', 'harbor-main'] })
-  t.match(used, { code: 409, body: { message: /1 of 2 deleted.*default\/nginx/ } })
-  t.match(await call('GET', `${path}/a`), { code: 404 })
-  t.match(await call('DELETE', path, [{ metadata: { name: 'b' } }]), { code: 204 })
-  t.match(await call('DELETE', path), { code: 400, body: { message: /items/ } })
-  await call('POST', '/team/repositories', repository('there'))
-  const all = {
-    items: [{ metadata: { name: 'nginx', namespace: 'default' } }, { metadata: { name: 'there', namespace: 'team' } }],
-  }
-  t.match(await call('DELETE', '/default/repositories', all), { code: 400, body: { message: /items\[1\]/ } })
-  t.match(await call('DELETE', '/_all_/repositories', all), { code: 204 })
 })
 
 t.test('a source is tested with the stored credentials or with given ones', async t => {
@@ -415,4 +237,19 @@ t.test('the API describes every route with its bodies and errors', async t => {
   t.match(told, /domain/)
   t.notMatch(told, /password/)
   t.match(JSON.stringify(paths[`${prefix}/registry-secrets`].post.requestBody), /"writeOnly":true/)
+})
+
+t.test('a registry that fails or is silent is no fault of the agent', async t => {
+  const { call, management } = await start(t)
+  await call('POST', '/default/registry-secrets', source())
+  const path = '/default/registry-secrets/harbor-main'
+  const fails = (error: Error) => {
+    management.listRepositories = async () => Promise.reject(error)
+  }
+  fails(new ImageError('DNS', 'no such host'))
+  t.match(await call('GET', `${path}/repositories`), { code: 502, body: { reason: 'DNS', message: /no such host/ } })
+  fails(new ImageError('NAME_UNKNOWN', 'no such path'))
+  t.match(await call('GET', `${path}/repositories`), { code: 404, body: { reason: 'NAME_UNKNOWN' } })
+  fails(new DOMException('late', 'TimeoutError'))
+  t.match(await call('GET', `${path}/repositories`), { code: 504, body: { reason: 'Timeout' } })
 })
