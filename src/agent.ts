@@ -171,6 +171,7 @@ export class Agent {
       registry: () => side.facts,
       upstreams: () => ledger.list(),
       storage: () => side.storage(),
+      link: engine.link,
       outboxMessages: () => (link ? outbox.size : 0),
       blobsFetched: () => ledger.blobsFetched,
       traffic: () => side.traffic,

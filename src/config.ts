@@ -22,6 +22,7 @@ import {
 } from './config/forms.ts'
 import { overlay, resolvePaths } from './config/layers.ts'
 import { type ConfigDocument, ConfigSchema } from './config/schema.ts'
+import { checkTransfer, type TransferConfig } from './config/transfer.ts'
 import type { Platform } from './oci/platform.ts'
 
 /** Where the configuration is looked for when no file is named. */
@@ -88,7 +89,7 @@ export interface Config {
   readonly upstreams: readonly UpstreamConfig[]
   readonly dockerConfig?: string
   readonly mqtt?: MqttConfig
-  readonly transfer: { readonly concurrency: number; readonly stallTimeoutMs: number }
+  readonly transfer: TransferConfig
   readonly api: { readonly listen: ListenAddress; readonly tls?: TlsConfig; readonly allowInsecure: boolean }
   readonly management: {
     /** Absolute paths of modules. */
@@ -197,6 +198,7 @@ function checkRules(document: ConfigDocument, report: Report): void {
   if (document.agent.platforms?.length === 0) {
     report(['agent', 'platforms'], "is empty: name at least one platform, or leave it out for this machine's")
   }
+  checkTransfer(document.transfer, report)
   const { api } = document
   if (!isLoopback(parseListen(api.listen)?.host ?? '') && api.tls === undefined && !api.allowInsecure) {
     report(

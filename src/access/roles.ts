@@ -39,6 +39,7 @@ export const rights = {
   'registry:delete': { from: 'image-admin', allows: 'delete from the embedded registry' },
 
   'edge:read': { from: 'image-viewer', allows: "read the edge's state and the description of the API" },
+  'edge:change': { from: 'image-operator', allows: "change the link's rate while the agent runs" },
 
   'tokens:read': { from: 'image-admin', allows: 'list tokens' },
   'tokens:create': { from: 'image-admin', allows: 'create tokens' },

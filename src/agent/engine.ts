@@ -2,8 +2,10 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { Registries } from '../registry/registries.ts'
+import { BudgetRows } from '../state/budget.ts'
 import { openState, type State } from '../state/database.ts'
 import { ReferrerAnswers } from '../state/referrer-answers.ts'
+import { Link } from '../transfer/link/link.ts'
 import { Transfer } from '../transfer/transfer.ts'
 import { UpstreamLedger } from '../transfer/upstream-ledger.ts'
 import { createLocalSide, type LocalSide } from './local-side.ts'
@@ -20,18 +22,27 @@ export class Engine {
   readonly transfer: Transfer
   readonly ledger: UpstreamLedger
   readonly registries: Registries
+  readonly link: Link
 
   private constructor(config: Config, state: State, { logger, version }: EngineOptions) {
     const userAgent = `edge-image-agent/${version}`
     this.state = state
     this.ledger = new UpstreamLedger()
     this.side = createLocalSide(config, { state, logger, userAgent })
+    const { maxRate, windows, budget, diskReserve } = config.transfer
+    this.link = new Link({
+      windows,
+      ...(maxRate === undefined ? {} : { maxRate }),
+      ...(budget === undefined ? {} : { budget: { limits: budget, rows: new BudgetRows(state.db) } }),
+      logger,
+    })
     this.registries = new Registries({
       hosts: config.upstreams,
       dockerConfig: config.dockerConfig,
       userAgent,
       stallTimeoutMs: config.transfer.stallTimeoutMs,
       onRequest: host => this.ledger.requested(host),
+      line: this.link,
       logger,
     })
     this.transfer = new Transfer({
@@ -40,6 +51,8 @@ export class Engine {
       mirrors: new Map(config.upstreams.map(upstream => [upstream.host, upstream.mirrors])),
       referrers: new ReferrerAnswers(state.db),
       ledger: this.ledger,
+      link: this.link,
+      diskReserve,
       concurrency: config.transfer.concurrency,
       sparseIndexes: config.registry.kind === 'external' ? config.registry.sparseIndexes : 'fail',
       logger,
@@ -54,6 +67,7 @@ export class Engine {
     const state = openState(config.agent.stateDir, options)
     try {
       const engine = new Engine(config, state, options)
+      engine.link.start()
       await engine.side.start()
       return engine
     } catch (error) {
@@ -67,6 +81,7 @@ export class Engine {
     try {
       await this.registries.close()
       await this.transfer.stop()
+      this.link.stop()
       await this.side.stop()
     } finally {
       this.state.close()

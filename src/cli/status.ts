@@ -29,6 +29,7 @@ function describe(status: AgentStatus, now: number): string[] {
     field('registry', `${registry.kind}, ${registry.address}`),
     field('storage', `${formatBytes(storage.usedBytes)} used${free}`),
     field('plans', phases.map(([phase, count]) => `${count} ${phase}`).join(', ') || 'none'),
+    field('link', describeLink(status.link, now)),
     ...status.upstreams.map((upstream, at) => field(at === 0 ? 'upstreams' : '', describeUpstream(upstream, now))),
   ]
 }
@@ -43,6 +44,17 @@ function describeBroker({ broker, outboxMessages }: AgentStatus, now: number): s
   const waiting = outboxMessages > 0 ? `, ${outboxMessages} messages wait for it` : ''
   const error = broker.connected || broker.lastError === null ? '' : `: ${broker.lastError}`
   return `${broker.url}, ${broker.connected ? 'connected' : 'away'}${since}${error}${waiting}`
+}
+
+function describeLink({ maxRate, configuredMaxRate, window, budget }: AgentStatus['link'], now: number): string {
+  const change = window.changesAt === null ? '' : ` until ${formatRelative(window.changesAt, now)}`
+  const changed = maxRate === configuredMaxRate ? '' : ` (configured: ${configuredMaxRate ?? 'no limit'})`
+  const accounts = (budget?.accounts ?? []).map(({ group, usedBytes, limitBytes, debtBytes }) => {
+    const debt = debtBytes > 0 ? `, ${formatBytes(debtBytes)} in debt` : ''
+    return `; ${group ?? 'budget'}: ${formatBytes(usedBytes)} of ${formatBytes(limitBytes)} this ${budget?.per}${debt}`
+  })
+  const rate = maxRate === null ? 'no rate limit' : `at most ${maxRate}`
+  return `${window.open ? 'open' : 'closed'}${change}, ${rate}${changed}${accounts.join('')}`
 }
 
 function describeUpstream(upstream: AgentStatus['upstreams'][number], now: number): string {

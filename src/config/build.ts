@@ -23,6 +23,7 @@ import {
   parseUpstreamHost,
 } from './forms.ts'
 import type { ConfigDocument } from './schema.ts'
+import { buildTransfer } from './transfer.ts'
 
 type EmbeddedDocument = ConfigDocument['registry']['embedded']
 type ExternalDocument = NonNullable<ConfigDocument['registry']['external']>
@@ -71,7 +72,7 @@ export function buildConfig(document: CompleteDocument): Config {
     upstreams: document.upstreams.map(buildUpstream),
     ...(dockerConfig === undefined ? {} : { dockerConfig }),
     ...(mqtt === undefined ? {} : { mqtt: buildMqtt(mqtt) }),
-    transfer: { concurrency: transfer.concurrency, stallTimeoutMs: millisecondsOf(transfer.stallTimeout) },
+    transfer: buildTransfer(transfer),
     api: buildApi(document.api),
     management: buildManagement(document.management),
     documents: document.documents,

@@ -25,6 +25,7 @@ import {
   url,
   word,
 } from './forms.ts'
+import { TransferSection } from './transfer.ts'
 
 const credentials = {
   username: word('robot$mecm', 'User name for Basic authentication, and for asking the registry for tokens.'),
@@ -189,19 +190,7 @@ export const ConfigSchema = Type.Object({
     },
     { description: 'What is asked of plans.' },
   ),
-  transfer: Type.Object(
-    {
-      concurrency: Type.Integer({
-        minimum: 1,
-        maximum: 64,
-        expected: 'a whole number from 1 to 64',
-        default: 4,
-        description: 'Blobs at once, over all plans.',
-      }),
-      stallTimeout: duration('1s', '1h', '30s', 'A source that sends nothing for so long is left.'),
-    },
-    { description: 'How content is fetched.' },
-  ),
+  transfer: TransferSection,
   api: Type.Object(
     {
       listen: listen('127.0.0.1:8080', 'Health, metrics, REST. Beyond loopback it needs `tls`, or `allowInsecure`.'),

@@ -34,7 +34,7 @@ t.test('an empty file is the defaults', async t => {
       anonymousPull: true,
     },
     upstreams: [],
-    transfer: { concurrency: 4, stallTimeoutMs: 30_000 },
+    transfer: { concurrency: 4, stallTimeoutMs: 30_000, windows: [], diskReserve: 1024 ** 3 },
     api: { listen: { host: '127.0.0.1', port: 8080 }, allowInsecure: false },
     access: { auditRecords: 100_000, auditAgeMs: 365 * 24 * 60 * 60_000 },
     management: {
@@ -93,7 +93,7 @@ api: {listen: "[::1]:0"}
       { host: 'docker.io', plainHttp: false },
     ],
     mqtt: { url: 'mqtts://broker.example:8883', prefix: 'mecm/v1', sessionExpiryMs: 3_600_000, password: 'p' },
-    transfer: { concurrency: 4, stallTimeoutMs: 60_000 },
+    transfer: { concurrency: 4, stallTimeoutMs: 60_000, windows: [], diskReserve: 1024 ** 3 },
     api: { listen: { host: '::1', port: 0 } },
   })
   t.ok(Object.isFrozen(config.upstreams[0]?.mirrors[0]))
@@ -115,7 +115,7 @@ plans: {trustedKeys: [/etc/hostname]}
 transfer:
   concurrency: 0
   stallTimeout: 30 seconds
-  maxRate: 20Mbit
+  maxRat: 20Mbit
 log: {level: loud}
 `
   t.strictSame(problemsOf(t, yaml), [
@@ -126,7 +126,7 @@ log: {level: loud}
     '8 upstreams[1].host: is missing: expected host or host:port, without a scheme, with a dot, a port or the name localhost',
     '10 mqtt.url: expected a URL that starts with mqtt:// or mqtts:// or ws:// or wss://, without a user or password in it',
     '11 mqtt.prefix: expected topic levels without "+", "#" and empty levels, got "/mecm/#"',
-    '16 transfer.maxRate: is not a key of the configuration; expected one of concurrency, stallTimeout',
+    '16 transfer.maxRat: is not a key of the configuration; did you mean "maxRate"?',
     '14 transfer.concurrency: expected a whole number from 1 to 64, got 0',
     '15 transfer.stallTimeout: expected a duration from 1s to 1h, e.g. 30s, 10m, 24h, 7d, got "30 seconds"',
     '17 log.level: expected trace, debug, info, warn, error, fatal or silent, got "loud"',

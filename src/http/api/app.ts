@@ -20,6 +20,7 @@ import { EventStreams } from './event-streams.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { addHealthRoutes } from './health.ts'
 import { addJsonScope } from './json-scope.ts'
+import { addLinkRoutes } from './link-routes.ts'
 import { createMetrics } from './metrics.ts'
 import { refuseForeignPages } from './origin.ts'
 import { addPlanRoutes } from './plan-routes.ts'
@@ -61,7 +62,10 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   addEventsRoute(app, new EventStreams({ events: plans.events, logger }), access)
   addAuditRoutes(app, options.audit)
   addVaultRoutes(app, options.vault, access)
-  await addJsonScope(app, scope => addTokenRoutes(scope, options.tokens, access))
+  await addJsonScope(app, scope => {
+    addTokenRoutes(scope, options.tokens, access)
+    addLinkRoutes(scope, facts.link, access)
+  })
   if (options.management) await addManagementRoutes(app, options.management, logger)
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))
   return app

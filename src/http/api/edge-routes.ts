@@ -4,6 +4,7 @@ import { ApiError } from './api-error.ts'
 import type { ApiInstance } from './app.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { checkReadiness } from './health.ts'
+import { describeLink } from './link-routes.ts'
 import { type AgentStatus, AgentStatusSchema, ErrorSchema, HeldImageSchema } from './shapes.ts'
 
 /** How long an external registry may take to say what it holds, in milliseconds. */
@@ -68,6 +69,7 @@ async function gatherStatus({ facts, plans, startedAt, now }: EdgeContext): Prom
     broker: facts.broker() ?? null,
     registry: facts.registry(),
     upstreams: [...facts.upstreams()],
+    link: describeLink(facts.link.state),
     storage,
     plans: countPhases(plans),
     outboxMessages: facts.outboxMessages(),

@@ -1,5 +1,6 @@
 /** What the API asks of the agent: plain functions, so that nothing here knows how the parts are built. */
 import type { Plans } from '../../plans/plans.ts'
+import type { Link } from '../../transfer/link/link.ts'
 import type { BrokerState, HeldImage, LocalRegistryState, Readiness, StorageState, UpstreamState } from './shapes.ts'
 import type { UpkeepFigures } from './upkeep-metrics.ts'
 
@@ -22,6 +23,8 @@ export interface AgentFacts {
   /** Every upstream that was asked since the start; not more than a few hundred. */
   upstreams(): readonly UpstreamState[]
   storage(): Promise<StorageState>
+  /** The link to the upstreams, and its rate, which may be changed while the agent runs. */
+  readonly link: Pick<Link, 'state' | 'setMaxRate'>
   outboxMessages(): number
   /** Since the start. */
   blobsFetched(): number

@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { countPhases } from './edge-routes.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
+import { addLinkMetrics } from './link-metrics.ts'
 import { addUpkeepMetrics } from './upkeep-metrics.ts'
 
 const prefix = 'edge_image_agent_'
@@ -12,6 +13,7 @@ export function createMetrics(facts: AgentFacts, plans: Pick<PlansFace, 'list'>)
   collectDefaultMetrics({ register: registry })
   addBuildInfo(registry, facts)
   addTransferMetrics(registry, facts)
+  addLinkMetrics(registry, facts.link)
   addRegistryMetrics(registry, facts)
   addEdgeMetrics(registry, facts, plans)
   addUpkeepMetrics(registry, () => facts.upkeep?.())

@@ -94,6 +94,44 @@ export const LocalRegistrySchema = Type.Object({
 })
 export type LocalRegistryState = Static<typeof LocalRegistrySchema>
 
+const Rate = (description: string) =>
+  Type.Union([Type.String(), Type.Null()], { description: `${description}: 20Mbit; null: no limit` })
+
+export const LinkStateSchema = Type.Object(
+  {
+    maxRate: Rate('The rate that all upstreams share'),
+    maxRateBytes: Type.Union([Type.Number(), Type.Null()], { description: 'The same in bytes a second' }),
+    configuredMaxRate: Rate('The rate that holds after the next start'),
+    rateBytes: Type.Integer({ minimum: 0, description: 'Bytes a second over the last ten seconds' }),
+    receivedBytes: Type.Integer({ minimum: 0, description: 'From upstreams since the start: content, answers, heads' }),
+    window: Type.Object({
+      open: Type.Boolean({ description: "Whether content may come, by the site's own windows" }),
+      changesAt: Type.Union([Time('When that changes'), Type.Null()]),
+    }),
+    budget: Type.Union(
+      [
+        Type.Object({
+          per: Type.Enum(['day', 'week', 'month']),
+          accounts: Type.Array(
+            Type.Object({
+              group: Type.Union([Type.String(), Type.Null()], { description: 'null: the whole site' }),
+              limitBytes: Bytes,
+              usedBytes: Type.Integer({ minimum: 0, description: 'With the debt of the period before' }),
+              leftBytes: Bytes,
+              debtBytes: Type.Integer({ minimum: 0, description: 'Beyond the limit: the next period pays for it' }),
+              resetsAt: Time('When the next period begins'),
+            }),
+          ),
+        }),
+        Type.Null(),
+      ],
+      { description: 'null: no budget is configured' },
+    ),
+  },
+  { title: 'Link' },
+)
+export type LinkDocument = Static<typeof LinkStateSchema>
+
 export const AgentStatusSchema = Type.Object(
   {
     edge: Type.String(),
@@ -106,6 +144,7 @@ export const AgentStatusSchema = Type.Object(
     broker: Type.Union([BrokerStateSchema, Type.Null()], { description: 'null: no broker is configured' }),
     registry: LocalRegistrySchema,
     upstreams: Type.Array(UpstreamStateSchema),
+    link: LinkStateSchema,
     storage: StorageStateSchema,
     plans: Type.Record(Type.String(), Type.Integer({ minimum: 0 }), {
       description: 'How many plans are in each phase',

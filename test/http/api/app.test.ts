@@ -62,6 +62,10 @@ t.test('the status tells how this edge is', async t => {
     broker,
     registry: { kind: 'embedded', address: '127.0.0.1:5000' },
     upstreams,
+    link: {
+      ...{ maxRate: null, maxRateBytes: null, configuredMaxRate: null, rateBytes: 0, receivedBytes: 0 },
+      ...{ window: { open: true, changesAt: null }, budget: null },
+    },
     storage: { usedBytes: 5, freeBytes: 50 },
     plans: { Ready: 2, Fetching: 1 },
     outboxMessages: 2,
@@ -143,6 +147,7 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/v1/audit/verify',
     '/v1/events',
     '/v1/images',
+    '/v1/link',
     '/v1/plans',
     '/v1/plans/{name}',
     '/v1/plans/{name}/retry',
