@@ -160,7 +160,11 @@ export function url(schemes: readonly string[], path: 'any path' | 'no path', ex
   })
 }
 export function list<T extends TSchema>(items: T, facts: KeyFacts & { default?: unknown[] }) {
-  return Type.Array(items, { expected: `a list of at most ${maxListItems}`, maxItems: maxListItems, ...facts })
+  return Type.Array(items, {
+    expected: `a list, [one, two], of at most ${maxListItems}`,
+    maxItems: maxListItems,
+    ...facts,
+  })
 }
 export function platformText() {
   return text('os/architecture[/variant], e.g. linux/arm64', isPlatform, {})

@@ -112,7 +112,8 @@ async function* exactly(
     if (seen > expected) throw transport.error('SIZE_MISMATCH', `more than the ${expected} bytes expected`, doing)
     yield chunk
   }
-  if (seen < expected) throw transport.error('SIZE_MISMATCH', `${expected} bytes expected, ${seen} came`, doing)
+  // Only an answer without a length can end so; to a proxy of HTTP/1.0 that is what a cut looks like.
+  if (seen < expected) throw transport.error('UNAVAILABLE', `cut after ${seen} of ${expected} bytes`, doing)
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void, undefined> {}

@@ -11,10 +11,10 @@ import type { LocalRegistry } from './local.ts'
 /** Blobs of one image that are looked after at once. How many really move is for the slots, over all images. */
 const width = 8
 
-/** Brings the blobs that are missing and makes every blob part of the target's repository. @throws ImageError a permanent one first, then LinkClosed. */
+/** Brings the blobs that are missing, makes every blob part of the target's repository, and lets `inspect` look at each. @throws ImageError a permanent one first, then LinkClosed. */
 export async function fetchBlobs(
   image: ResolvedImage,
-  parts: { local: LocalRegistry; fetcher: BlobFetcher },
+  parts: { local: LocalRegistry; fetcher: BlobFetcher; inspect?: (blob: Descriptor) => Promise<void> },
   options: FetchOptions,
 ): Promise<void> {
   const { repository } = image.request.target
@@ -28,6 +28,7 @@ export async function fetchBlobs(
       await parts.fetcher.fetch(blob, image.request, { ...options, signal })
     }
     await parts.local.placeBlob(repository, blob, signal)
+    await parts.inspect?.(blob)
     options.progress?.completed?.(blob)
   }
 

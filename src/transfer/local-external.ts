@@ -288,8 +288,11 @@ async function asLocal<T>(answer: Promise<T>): Promise<T> {
     const error = toImageError(cause)
     if (error.side !== 'local' || ['LOCAL_REGISTRY', 'LOCAL_REFUSED', 'NO_SPACE'].includes(error.code)) throw cause
     const { doing, host, retryAfterMs } = error
-    const code = error.code === 'UNAUTHORIZED' || error.code === 'DENIED' ? 'LOCAL_REFUSED' : 'LOCAL_REGISTRY'
-    throw new ImageError(code, error.message, { cause, side: 'local', doing, host, retryAfterMs })
+    const about = { cause, side: 'local', doing, host, retryAfterMs } as const
+    if (error.code !== 'UNAUTHORIZED' && error.code !== 'DENIED')
+      throw new ImageError('LOCAL_REGISTRY', error.message, about)
+    const hint = 'Check the user name and the password of `registry.external`, and that this user may push.'
+    throw new ImageError('LOCAL_REFUSED', error.message, { ...about, hint })
   }
 }
 

@@ -12,10 +12,11 @@ import { BlobFetcher } from './blob-fetcher.ts'
 import { DiskRoom } from './disk-room.ts'
 import type { FetchOptions, ImageRequest, ResolvedImage, TransferEngine } from './engine.ts'
 import { fetchBlobs, putManifests } from './fetch.ts'
+import { checkImageConfig, findImageConfig } from './image-config.ts'
 import { Link } from './link/link.ts'
 import type { Obstacle } from './link/obstacle.ts'
 import type { LinkUse } from './link/pass.ts'
-import type { LocalRegistry } from './local.ts'
+import type { LocalReader, LocalRegistry } from './local.ts'
 import { ManifestReader } from './manifest-reader.ts'
 import type { ReferrerMemory } from './referrers.ts'
 import { resolveImage } from './resolve.ts'
@@ -25,7 +26,7 @@ import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface TransferOptions {
-  readonly local: LocalRegistry
+  readonly local: LocalRegistry & Pick<LocalReader, 'readBlob'>
   readonly registries: { get(host: string): Upstream }
   /** Mirrors by the host that they stand in for. */
   readonly mirrors: ReadonlyMap<string, readonly Mirror[]>
@@ -90,10 +91,10 @@ export class Transfer implements TransferEngine {
     hold: (whole: ResolvedImage) => void,
   ): Promise<ResolvedImage> {
     const { local, sparseIndexes } = this.#options
-    await fetchBlobs(image, { local, fetcher: this.#fetcher }, options)
+    const notes = await this.#bringBlobs(image, options)
     try {
       await putManifests(image, local, options.signal)
-      return image
+      return { ...image, notes: [...image.notes, ...notes] }
     } catch (error) {
       const resolve = (request: ImageRequest) => this.resolve(request, options.signal)
       const whole = await withoutSparseIndex(image, error, sparseIndexes, resolve)
@@ -102,6 +103,20 @@ export class Transfer implements TransferEngine {
       await putManifests(whole, local, options.signal)
       return whole
     }
+  }
+
+  /** The blobs, and what is worth a note about them: an image for other machines, say. */
+  async #bringBlobs(image: ResolvedImage, options: FetchOptions): Promise<readonly string[]> {
+    const { local } = this.#options
+    const config = await findImageConfig(image, local, options.signal)
+    const notes: string[] = []
+    const inspect = async (blob: Descriptor) => {
+      if (blob.digest !== config?.digest) return
+      const note = await checkImageConfig(image, blob, local, options.signal)
+      if (note !== undefined) notes.push(note)
+    }
+    await fetchBlobs(image, { local, fetcher: this.#fetcher, inspect }, options)
+    return notes
   }
 
   async publish(

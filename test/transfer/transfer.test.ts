@@ -122,6 +122,25 @@ t.test('only the wanted platforms move; the index stays as it is', async t => {
   t.match(partly.notes, [/not offered for linux\/s390x/])
 })
 
+t.test('an image without an index tells in its config what it is for', async t => {
+  const { upstream, site } = await start(t)
+  offer(upstream, 'mecm/app', '1', image({ platform: 'linux/amd64', layers: [400_000] }))
+  const elsewhere = { platforms: ['linux/arm64'] }
+  await t.rejects(bring(site, wish(`${upstream.host}/mecm/app:1`, elsewhere)), {
+    code: 'PLATFORM_UNAVAILABLE',
+    message: /is not offered for linux\/arm64; it is for linux\/amd64 alone/,
+  })
+  t.equal(site.store.findTag('mecm/app', '1'), undefined)
+  const kept = await bring(site, wish(`${upstream.host}/mecm/app:1`, { ...elsewhere, anyPlatform: true }))
+  t.match(
+    kept.notes,
+    [/it is for linux\/amd64; this site runs linux\/arm64/],
+    'the edge’s own platforms are no wish of the plan',
+  )
+  const right = await bring(site, wish(`${upstream.host}/mecm/app:1`, { platforms: ['linux/amd64'] }))
+  t.same(right.notes, [])
+})
+
 t.test('referrers come by the API, by the tag schema and by cosign’s tags, or stay away when not wanted', async t => {
   for (const referrersApi of [true, false]) {
     const upstream = await FakeRegistry.start({ referrersApi })
