@@ -41,7 +41,8 @@ interface ApiParts {
   readonly plans: Plans
   readonly outbox: Outbox
   readonly link: MqttLink | undefined
-  readonly management: ManagementFace
+  readonly management: Management
+  readonly face: ManagementFace
   readonly kept: LifecycleSide
 }
 
@@ -86,7 +87,7 @@ export class Agent {
     const { sources, repositories } = management
     const kinds = { sources, repositories, policies: kept.policies, plans }
     const face = { ...kinds, access: access.api }
-    const api = this.#createApi(engine, { access, plans, outbox, link, kept, management: face })
+    const api = this.#createApi(engine, { access, plans, outbox, link, kept, management, face })
 
     await access.start()
     this.#started.push({ name: 'access', stop: async () => access.stop() })
@@ -161,7 +162,7 @@ export class Agent {
 
   #createApi(engine: Engine, parts: ApiParts): ApiServer {
     const { side, ledger } = engine
-    const { access, plans, outbox, link, kept, management } = parts
+    const { access, plans, outbox, link, kept, management, face } = parts
     const facts: AgentFacts = {
       edge: this.#config.agent.id,
       version: this.#options.version,
@@ -176,13 +177,19 @@ export class Agent {
       blobsFetched: () => ledger.blobsFetched,
       traffic: () => side.traffic,
       upkeep: () => kept.figures(),
+      figures: {
+        syncFailures: () => management.repositories.failures,
+        connectionFailures: () => management.sources.connectionFailures(),
+        versions: () => side.countVersions(plans.list()),
+        disk: () => kept.disk(),
+      },
     }
     return new ApiServer({
       listen: formatListen(this.#config.api.listen),
       tls: this.#config.api.tls,
       facts,
       plans,
-      management,
+      management: face,
       access: access.api,
       tokens: access.tokens,
       audit: access.audit,

@@ -46,6 +46,7 @@ export class LifecycleSide {
   readonly policies: Policies
   readonly lifecycle: Lifecycle
   readonly #namespaces: ImageNamespaceRows
+  readonly #disk: () => Promise<DiskUsage>
 
   constructor({ agent, management }: Config, parts: LifecycleParts) {
     const { engine, holds, audit, logger } = parts
@@ -60,6 +61,7 @@ export class LifecycleSide {
     const cleanup = new Cleanup({ shelf, holds, lookup, namespaces, logger })
     this.policies = new Policies({ state, cleanup, audit, logger, now })
     const usage = () => measureDisk(agent.stateDir, side)
+    this.#disk = usage
     const ofStore =
       content.kind === 'embedded'
         ? {
@@ -83,6 +85,11 @@ export class LifecycleSide {
       ...{ removedImages: disk.removedImages, freedBytes: disk.freedBytes, diskFull: disk.state === 'full' },
       ...{ damagedFound: scrub.found, damagedRepaired: scrub.repaired, damagedNow: scrub.damaged.length },
     }
+  }
+
+  /** Of the disk that images are kept on; beside an external registry, of the disk that they arrive on. */
+  disk(): Promise<Pick<DiskUsage, 'diskBytes' | 'freeBytes'>> {
+    return this.#disk()
   }
 
   /** What an operator should know, in sentences. */

@@ -56,6 +56,8 @@ export interface LocalSide {
   check(signal: AbortSignal): Promise<void>
   /** What is held, by tag. `statuses` are the plans', for a registry whose content is not ours to list. */
   images(statuses: readonly PlanStatus[]): readonly HeldImage[]
+  /** How many versions of images are held: what {@link images} lists, counted. */
+  countVersions(statuses: readonly PlanStatus[]): number
   storage(): Promise<StorageState>
 }
 
@@ -141,6 +143,10 @@ class EmbeddedSide implements LocalSide {
     }))
   }
 
+  countVersions(): number {
+    return this.#store.tagCount
+  }
+
   async storage(): Promise<StorageState> {
     return { usedBytes: await this.#store.usedBytes(), freeBytes: await this.#store.content.freeBytes() }
   }
@@ -209,6 +215,10 @@ class ExternalSide implements LocalSide {
   /** What plans have put there; the registry may hold more that is not this agent's business. */
   images(statuses: readonly PlanStatus[]): readonly HeldImage[] {
     return statuses.flatMap(heldImages)
+  }
+
+  countVersions(statuses: readonly PlanStatus[]): number {
+    return this.images(statuses).length
   }
 
   async storage(): Promise<StorageState> {

@@ -269,9 +269,12 @@ export class Sources {
     this.#rows.setVerifyDue(row.uid, this.#now())
   }
 
-  /** Failed connections since the start, by the source's name: `image_registry_connection_failures{registry_name}`. */
+  /**
+   * Failed connections since the start, by the source's name: `image_registry_connection_failures{registry_name}`. Of every source, lest a
+   * first failure be a new series, in which Prometheus sees no increase.
+   */
   connectionFailures(): ReadonlyMap<string, number> {
-    return this.#checks.failures
+    return new Map(this.#rows.names().map(name => [name, this.#checks.failures.get(name) ?? 0]))
   }
 
   /** Begins the checks that are due; resolves when they have ended. Done every 5 s by itself. */

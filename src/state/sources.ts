@@ -71,6 +71,11 @@ export class SourceRows {
     return this.#sql.due.all(now, limit)
   }
 
+  /** Of every namespace, each once. */
+  names(): string[] {
+    return this.#sql.names.all().map(row => row.name)
+  }
+
   remove(uid: string): void {
     this.#sql.remove.run(uid)
     nextVersion(this.#db)
@@ -104,6 +109,7 @@ function prepare(db: Database.Database) {
     due: db.prepare<[number, number], SourceRow>(
       `SELECT ${columns} FROM sources WHERE verify_due_at <= ? ORDER BY verify_due_at LIMIT ?`,
     ),
+    names: db.prepare<[], Pick<SourceRow, 'name'>>('SELECT DISTINCT name FROM sources ORDER BY name'),
     remove: db.prepare<[string]>('DELETE FROM sources WHERE uid = ?'),
   }
 }

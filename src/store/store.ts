@@ -136,6 +136,11 @@ export class Store {
     return this.#rows.tags(repository, after, limit)
   }
 
+  /** Of every repository together. */
+  get tagCount(): number {
+    return this.#rows.countTags()
+  }
+
   findTag(repository: string, tag: string): StoredTag | undefined {
     return this.#rows.tag(repository, tag)
   }

@@ -188,7 +188,13 @@ t.test('a fallback serves when the first source fails, and the failing one is as
   await reached(both, 'Success')
   t.equal(both.repositories.runs('default', 'app')[0]?.source, 'default/standby')
   t.equal(both.repositories.runs('default', 'app')[0]?.attempts, 1)
-  t.same([...both.sources.connectionFailures()], [['main', 1]])
+  t.same(
+    [...both.sources.connectionFailures()],
+    [
+      ['main', 1],
+      ['standby', 0],
+    ],
+  )
 
   await both.sources.tick()
   t.equal(both.sources.get('default', 'main').status.verifyStatus, 'failed', 'it was looked at because of that')

@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { countPhases } from './edge-routes.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
+import { addImageMetrics } from './image-metrics.ts'
 import { addLinkMetrics } from './link-metrics.ts'
 import { addUpkeepMetrics } from './upkeep-metrics.ts'
 
@@ -17,6 +18,7 @@ export function createMetrics(facts: AgentFacts, plans: Pick<PlansFace, 'list'>)
   addRegistryMetrics(registry, facts)
   addEdgeMetrics(registry, facts, plans)
   addUpkeepMetrics(registry, () => facts.upkeep?.())
+  addImageMetrics(registry, facts)
   return registry
 }
 

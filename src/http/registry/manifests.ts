@@ -9,6 +9,11 @@ import type { Traffic } from './traffic.ts'
 
 type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
 
+interface ManifestContext {
+  readonly store: RegistryContent
+  readonly traffic: Traffic
+}
+
 /**
  * Answers with the manifest byte for byte, whatever the request's `Accept` says: to turn an index into one of its images, or a
  * type into another, would be another digest. Readers of today take every type.
@@ -17,7 +22,21 @@ export async function answerManifest(
   request: FastifyRequest,
   reply: FastifyReply,
   path: ManifestPath,
-  { store, traffic }: { store: RegistryContent; traffic: Traffic },
+  context: ManifestContext,
+): Promise<FastifyReply> {
+  try {
+    return await sendManifest(request, reply, path, context)
+  } catch (error) {
+    if (request.method !== 'HEAD') context.traffic.countFailedPull()
+    throw error
+  }
+}
+
+async function sendManifest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: ManifestPath,
+  { store, traffic }: ManifestContext,
 ): Promise<FastifyReply> {
   const descriptor = findDescriptor(store, path)
   if (!descriptor) throw unknownManifest(store, path)

@@ -1,12 +1,18 @@
 /** What the registry's readers have taken, counted since the start. Metrics read it; the routes write it. */
 export class Traffic {
   #pulls = 0
+  #failedPulls = 0
   #servedBytes = 0
   #readers = 0
 
   /** Manifests sent. A node that pulls an index takes two: the index, and its own platform's manifest. */
   get pulls(): number {
     return this.#pulls
+  }
+
+  /** Manifests that readers asked for and did not get: unknown here, or not readable. */
+  get failedPulls(): number {
+    return this.#failedPulls
   }
 
   /** Bytes of blobs and manifests sent. */
@@ -29,6 +35,10 @@ export class Traffic {
 
   countPull(): void {
     this.#pulls += 1
+  }
+
+  countFailedPull(): void {
+    this.#failedPulls += 1
   }
 
   countBytes(bytes: number): void {

@@ -96,7 +96,13 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
     blobsFetched: () => fetched,
     upstreams: () => [{ host: 'registry.example', requests: 3, receivedBytes: 700, lastError: null }],
     storage: async () => ({ usedBytes: 5, freeBytes: null }),
-    traffic: () => ({ pulls: 4, servedBytes: 4000 }),
+    traffic: () => ({ pulls: 4, failedPulls: 1, servedBytes: 4000 }),
+    figures: {
+      syncFailures: () => 3,
+      connectionFailures: () => new Map([['harbor', 6]]),
+      versions: () => 9,
+      disk: async () => ({ diskBytes: 1000, freeBytes: 250 }),
+    },
     broker: () => ({ url: 'mqtt://b', connected: true, since: null, lastError: null }),
     outboxMessages: () => 2,
   })
@@ -116,6 +122,13 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
     'edge_image_agent_storage_free_bytes Nan',
     'edge_image_agent_mqtt_connected 1',
     'edge_image_agent_outbox_messages 2',
+    'image_sync_failures 3',
+    'image_registry_connection_failures{registry_name="harbor"} 6',
+    'image_versions 9',
+    'image_storage_bytes 5',
+    'image_storage_usage_percent 75',
+    'image_pull_total 5',
+    'image_pull_success_total 4',
     `edge_image_agent_build_info{version="0.1.0",node="${process.versions.node}"} 1`,
     '# TYPE edge_image_agent_blobs_fetched_total counter',
   ]) {
@@ -131,7 +144,7 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
 
 t.test('an external registry serves nothing through the agent, so no such figures', async t => {
   const { app } = await startApi(t, { facts: agentFacts({ traffic: () => undefined }) })
-  t.notMatch((await app.inject('/metrics')).body, /registry_served/)
+  t.notMatch((await app.inject('/metrics')).body, /registry_served|image_pull/)
 })
 
 t.test('the API describes itself, every route of it, and shows it without the network', async t => {
