@@ -5,8 +5,10 @@ import type { Config } from '../config.ts'
 import { backoffMs } from '../oci/backoff.ts'
 import { type PlatformFilter, parsePlatform } from '../oci/platform.ts'
 import { parseReference } from '../oci/reference.ts'
+import { judge } from '../plans/outlook.ts'
 import type { Plan } from '../plans/plan.ts'
-import { type Outcome, type RunContext, runPass } from '../plans/run.ts'
+import { runPass } from '../plans/run.ts'
+import type { Outcome, RunContext } from '../plans/run-context.ts'
 import { RunReport, type Why } from '../plans/run-report.ts'
 import { finishStatus, type Phase, type PlanProgress, type PlanStatus } from '../plans/status.ts'
 import { LinkClosed } from '../transfer/link/obstacle.ts'
@@ -136,6 +138,7 @@ class Pull {
       settle: () => true,
       placed: () => undefined,
       removals: () => ({ remove: [], notes: [] }),
+      judge: needs => judge(this.#plan, needs, { engine: this.#engine.transfer, now: Date.now() }),
       arrived: () => 0,
     }
   }

@@ -10,6 +10,7 @@ import {
   type HeldImage,
   HeldImageSchema,
 } from '../http/api/shapes.ts'
+import { type PlanQuote, PlanQuoteSchema } from '../plans/quote.ts'
 import { type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
 import type { ApiTarget } from './api-target.ts'
 import { CliError } from './cli-error.ts'
@@ -19,6 +20,7 @@ const maxAnswerBytes = 64 * 1024 * 1024
 const answerTimeoutMs = 30_000
 
 const planStatus = Compile(PlanStatusSchema)
+const planQuote = Compile(PlanQuoteSchema)
 const planList = Compile(Type.Array(PlanStatusSchema))
 const imageList = Compile(Type.Array(HeldImageSchema))
 const agentStatus = Compile(AgentStatusSchema)
@@ -86,6 +88,11 @@ export class ApiClient {
   async submitPlan(payload: string): Promise<{ accepted: boolean; status: PlanStatus }> {
     const answer = await this.#ask('POST', '/v1/plans', payload)
     return { accepted: answer.statusCode === 202, status: this.#expect(answer, planStatus) }
+  }
+
+  /** Asks what a plan would take; nothing of it is stored or begun. @throws ApiFailure, as above. */
+  async quotePlan(payload: string): Promise<PlanQuote> {
+    return this.#expect(await this.#ask('POST', '/v1/plans?dryRun=true', payload), planQuote)
   }
 
   async listPlans(): Promise<readonly PlanStatus[]> {

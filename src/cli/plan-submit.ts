@@ -38,7 +38,7 @@ async function submitOnly(
   payload: string,
   flags: SubmitFlags,
 ): Promise<void> {
-  const { accepted, status } = await handOver(context, client, payload)
+  const { accepted, status } = await tellProblems(context, () => client.submitPlan(payload))
   if (flags.json) context.terminal.printJson(status)
   else context.terminal.print(`${describePlan(status)}${accepted ? '' : ' — known already, nothing to do'}`)
 }
@@ -55,7 +55,7 @@ async function submitAndWait(
   const view = flags.json ? undefined : createProgressView(terminal)
   try {
     const last = await followPlan(client, {
-      begin: async () => (await handOver(context, client, payload)).status,
+      begin: async () => (await tellProblems(context, () => client.submitPlan(payload))).status,
       signal: interrupt.signal,
       ...(view ? { view } : {}),
     })
@@ -80,9 +80,9 @@ function report({ terminal }: CommandContext, status: PlanStatus, flags: SubmitF
 }
 
 /** Tells every problem of a plan that is refused. */
-async function handOver({ terminal }: CommandContext, client: ApiClient, payload: string) {
+export async function tellProblems<T>({ terminal }: CommandContext, send: () => Promise<T>): Promise<T> {
   try {
-    return await client.submitPlan(payload)
+    return await send()
   } catch (error) {
     if (error instanceof ApiFailure && error.details.length > 0) {
       for (const problem of error.details) terminal.note(printable(`  ${problem}`))
@@ -94,7 +94,8 @@ async function handOver({ terminal }: CommandContext, client: ApiClient, payload
   }
 }
 
-async function readPlan(file: string): Promise<string> {
+/** The text of a file, or of standard input. @throws CliError. */
+export async function readPlan(file: string): Promise<string> {
   try {
     return file === '-' ? await text(process.stdin) : readFileSync(file, 'utf8')
   } catch (error) {

@@ -16,6 +16,7 @@ import { addDescribe } from './describe.ts'
 import { addGet } from './get.ts'
 import { addImages } from './images.ts'
 import { addPlanList } from './plan-list.ts'
+import { addPlanQuote } from './plan-quote.ts'
 import { addPlanRetry } from './plan-retry.ts'
 import { addPlanShow } from './plan-show.ts'
 import { addPlanSubmit } from './plan-submit.ts'
@@ -56,6 +57,7 @@ function buildProgram(context: CommandContext): Command {
   addPull(program, context)
   const plan = program.command('plan').description('plans of the running agent')
   addPlanSubmit(plan, context)
+  addPlanQuote(plan, context)
   addPlanList(plan, context)
   addPlanShow(plan, context)
   addPlanWithdraw(plan, context)

@@ -28,6 +28,8 @@ export interface Plan {
   /** Epoch milliseconds, as the next. */
   readonly issuedAt: number
   readonly notAfter: number | undefined
+  /** When everything has to be here. */
+  readonly readyBy?: number
   readonly images: readonly ImageRequest[]
   readonly remove: readonly Target[]
   readonly atomic: boolean

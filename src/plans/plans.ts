@@ -2,13 +2,17 @@
 import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
 import type { BackoffOptions } from '../oci/backoff.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { State } from '../state/database.ts'
+import { Ingests } from '../state/ingests.ts'
 import { type Hold, PlanRows } from '../state/plans.ts'
 import type { ImageRequest, TransferEngine } from '../transfer/engine.ts'
 import { type Arrival, Intake, type Receipt } from './intake.ts'
 import { Outbox } from './outbox.ts'
+import { readPlan } from './plan.ts'
 import { PlanQueue } from './queue.ts'
+import { type PlanQuote, quotePlan } from './quote.ts'
 import type { PlanDocument } from './schema.ts'
 import { isTerminal, type PlanProgress, type PlanStatus } from './status.ts'
 import { readStatus, StatusBook } from './status-book.ts'
@@ -36,6 +40,11 @@ export interface PlansOptions {
   /** Between two tellings of progress. Default 1 s. */
   readonly progressIntervalMs?: number
 }
+
+/** What a plan would take, or everything that is wrong with it. */
+export type QuoteAnswer =
+  | { readonly kind: 'quote'; readonly quote: PlanQuote }
+  | { readonly kind: 'refused'; readonly problems: readonly string[] }
 
 export interface PlanEvents {
   status: [PlanStatus]
@@ -130,6 +139,20 @@ export class Plans {
   /** Checks, stores durably, then returns: the message may be acknowledged. */
   receive(arrival: Arrival): Receipt {
     return this.#intake.receive(arrival)
+  }
+
+  /**
+   * What a plan would take: nothing of it is stored or begun.
+   * @throws the signal's reason when it is aborted.
+   */
+  async quote(payload: Uint8Array, signal: AbortSignal): Promise<QuoteAnswer> {
+    const { state, engine, edge, logger } = this.#options
+    const reading = readPlan(payload, { platforms: edge.platforms })
+    if (reading.kind === 'refused') return { kind: 'refused', problems: reading.problems }
+    const ingests = new Ingests(state.db)
+    const arrived = (digest: Digest) => ingests.find(digest)?.synced ?? 0
+    const options = { engine, edge: edge.id, logger, now: this.#now, arrived, rate: () => undefined }
+    return { kind: 'quote', quote: await quotePlan(reading.plan, options, signal) }
   }
 
   /** Withdraws a plan by HTTP or the command line, whoever sent it. Its images stay until cleanup takes them. */

@@ -12,9 +12,11 @@ import type { ResolvedImage, TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { keeperOf } from './conflicts.ts'
 import type { Intake } from './intake.ts'
+import { judge } from './outlook.ts'
 import type { Plan } from './plan.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
-import { describeKept, type Outcome, type RunContext, runPass } from './run.ts'
+import { describeKept, runPass } from './run.ts'
+import type { Outcome, RunContext } from './run-context.ts'
 import { RunReport, type Why } from './run-report.ts'
 import { formatTime, isTerminal, joinTexts, type Phase } from './status.ts'
 import { readStatus, type StatusBook, type StatusChange } from './status-book.ts'
@@ -322,6 +324,7 @@ export class PlanQueue {
           notes: kept.flatMap(({ target, keeper }) => (keeper === undefined ? [] : [describeKept(target, keeper)])),
         }
       },
+      judge: needs => judge(plan, needs, { engine, now: this.#options.now() }),
       arrived: digest => this.#ingests.find(digest)?.synced ?? 0,
     }
   }

@@ -8,11 +8,14 @@ import { type ImageError, toImageError } from '../oci/errors.ts'
 import { formatTarget } from '../oci/reference.ts'
 import type { FetchProgress, ResolvedImage } from '../transfer/engine.ts'
 import { Arrivals } from './arrivals.ts'
+import type { Outlook } from './outlook.ts'
 import type { Plan } from './plan.ts'
 import {
   type ByteCounts,
   describeError,
+  formatTime,
   type ImageStatus,
+  isTerminal,
   type Phase,
   type PlanStatus,
   type Quote,
@@ -45,6 +48,8 @@ export class RunReport {
   /** Of the blobs that the current pass has to get. */
   #arrivals = new Arrivals([])
   #gained = false
+  /** What the last look at it found. */
+  #outlook: Outlook | undefined
   /** Bytes of blobs that are not complete, by digest, which count as fetched or resumed already: a further try begins with them again. */
   readonly #counted = new Map<string, number>()
   /** Every blob that was missing in some pass of the run. */
@@ -81,6 +86,23 @@ export class RunReport {
     return image
   }
 
+  /** What the quote says of time and room, from now on. */
+  set outlook(outlook: Outlook) {
+    this.#outlook = outlook
+    const { verdict, readyAt } = outlook
+    if (this.quote === null) return
+    this.quote = { ...this.quote, verdict, readyAt: readyAt === undefined ? null : formatTime(readyAt) }
+  }
+
+  get outlook(): Outlook | undefined {
+    return this.#outlook
+  }
+
+  /** Of the quote, what is not here yet. */
+  get bytesLeft(): number {
+    return Math.max(0, (this.quote?.bytesMissing ?? 0) - this.#done())
+  }
+
   /** A status of this moment. */
   draft(phase: Phase, why: Why = {}): StatusDraft {
     return {
@@ -88,7 +110,7 @@ export class RunReport {
       revision: this.plan.revision,
       phase,
       reason: why.reason ?? null,
-      message: why.message ?? null,
+      message: this.#messageOf(phase, why),
       hint: why.hint ?? null,
       quote: this.quote,
       bytes: this.bytes,
@@ -202,8 +224,14 @@ export class RunReport {
     const [first] = this.#samples
     if (first === undefined || now - first.at < 1) return { rate: 0, secondsLeft: null }
     const rate = Math.round(((this.#fetched - first.fetched) * 1000) / (now - first.at))
-    const left = Math.max(0, (this.quote?.bytesMissing ?? 0) - this.#done())
-    return { rate, secondsLeft: rate > 0 ? Math.ceil(left / rate) : null }
+    return { rate, secondsLeft: rate > 0 ? Math.ceil(this.bytesLeft / rate) : null }
+  }
+
+  /** Of a plan that has not ended, why it will not be here in time stands beside why it is in its phase. */
+  #messageOf(phase: Phase, { reason, message }: Why): string | null {
+    // Waiting for space says itself how much is missing
+    const risk = isTerminal(phase) || reason === 'Space' ? undefined : this.#outlook?.message
+    return [message, risk].filter(text => text !== undefined).join('; ') || null
   }
 
   #done(): number {

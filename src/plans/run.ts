@@ -7,54 +7,16 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import { formatTarget, type Target } from '../oci/reference.ts'
-import type { ImageRequest, ResolvedImage, TransferEngine } from '../transfer/engine.ts'
-import { LinkClosed, type Obstacle, soonest } from '../transfer/link/obstacle.ts'
+import type { ImageRequest, ResolvedImage } from '../transfer/engine.ts'
+import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { inTurn } from './in-turn.ts'
+import type { Needs } from './outlook.ts'
 import type { Plan } from './plan.ts'
-import type { RunReport, Why } from './run-report.ts'
-import { describeError, joinTexts, type Phase } from './status.ts'
+import type { Outcome, RunContext } from './run-context.ts'
+import { describeError, joinTexts } from './status.ts'
 
 /** Images that are resolved, fetched or confirmed at once. Blobs have limits of their own, over all plans. */
 const imagesAtOnce = 4
-
-/** How a pass ended. */
-export type Outcome =
-  | { readonly kind: 'ready'; readonly notes: readonly string[] }
-  | { readonly kind: 'failed'; readonly why: Why }
-  | {
-      readonly kind: 'wait'
-      readonly reason: 'Retry' | 'Space'
-      readonly message: string
-      readonly hint: string
-      readonly retryAfterMs: number
-    }
-  /** The link is closed to what the plan lacks: not to be tried before it opens to one of `blocked`. */
-  | { readonly kind: 'closed'; readonly obstacle: Obstacle; readonly blocked: readonly ImageRequest[] }
-  /** Another plan has won a target; that is written down already. */
-  | { readonly kind: 'superseded' }
-
-/** What a pass needs to know and to tell. */
-export interface RunContext {
-  readonly plan: Plan
-  readonly engine: TransferEngine
-  readonly report: RunReport
-  /** Images that are published already, by their place in the plan: they are not resolved again, and stay as they are. */
-  readonly published: Map<number, ResolvedImage>
-  /** Roots that an earlier process has published, by place. */
-  readonly pins: ReadonlyMap<number, Digest>
-  /** Writes a status of this moment. */
-  enter(phase: Phase): void
-  /** Writes down what the images turned out to be. Gives false when that lets the plan lose to another. */
-  settle(found: ReadonlyMap<number, ResolvedImage>): boolean
-  /** Writes down that images are in place under their tags. */
-  placed(images: ReadonlyMap<number, ResolvedImage>): void
-  /** The tags to remove that no later plan wants, with notes about the others. */
-  removals(): { readonly remove: readonly Target[]; readonly notes: readonly string[] }
-  /** Hears of every failure when it happens, for the log. */
-  readonly failed?: (error: ImageError, target?: string) => void
-  /** Bytes of the blob that an interrupted transfer left on disk. */
-  arrived(digest: Digest): number
-}
 
 /**
  * Runs the plan's steps once. Failures, of images and of the plan as a whole, are part of the outcome.
@@ -72,6 +34,16 @@ export async function runPass(context: RunContext, signal: AbortSignal): Promise
     const reason = error.code === 'NO_SPACE' ? 'Space' : 'Retry'
     return { kind: 'wait', reason, message, hint: error.hint, retryAfterMs: error.retryAfterMs ?? 0 }
   }
+}
+
+/**
+ * Finds out what a plan would take, and does none of it: its report then has the quote, and the errors of images that can't be had.
+ * @throws the signal's reason when it is aborted.
+ */
+export async function runQuote(context: RunContext, signal: AbortSignal): Promise<void> {
+  const pass = new Pass(context, signal)
+  await pass.resolve()
+  await pass.quote()
 }
 
 async function runSteps(pass: Pass): Promise<Outcome> {
@@ -147,6 +119,7 @@ class Pass {
     const all = unique([...this.images.values()].flatMap(image => [image.root, ...image.manifests, ...image.blobs]))
     const missing = this.#allMissing()
     report.expect(all, missing, this.#bytesToStore(missing))
+    report.outlook = await this.#context.judge(this.#needs())
   }
 
   /** Whether the disk has no room for what is missing. */
@@ -166,9 +139,7 @@ class Pass {
   /** Whether the link is closed to everything that is missing. What is here already is put in place at any time. */
   findClosure(): Outcome | undefined {
     const { engine, plan } = this.#context
-    const lacking = [...this.images]
-      .filter(([at, image]) => this.#lacksBlobs(at, image))
-      .map(([, image]) => image.request)
+    const lacking = this.#lacking()
     const obstacle = soonest(lacking.map(request => engine.obstacle(request, plan)))
     return obstacle && { kind: 'closed', obstacle, blocked: lacking }
   }
@@ -308,9 +279,18 @@ class Pass {
     return this.#context.plan.images.slice(at, at + 1)
   }
 
-  #lacksBlobs(at: number, image: ResolvedImage): boolean {
-    // Manifests that were fetched to know this have arrived
-    return (this.#missing.get(at)?.length ?? 0) > image.fetched.length
+  /** What has blobs to come. Manifests that were fetched to know this have arrived. */
+  #lacking(): ImageRequest[] {
+    const lacks = ([at, image]: [number, ResolvedImage]) => (this.#missing.get(at)?.length ?? 0) > image.fetched.length
+    return [...this.images].filter(lacks).map(([, image]) => image.request)
+  }
+
+  #needs(): Needs {
+    const missing = this.#allMissing()
+    const here = new Set([...this.images.values()].flatMap(image => image.fetched).map(({ digest }) => digest))
+    const bytes = this.#bytesToStore(missing.filter(({ digest }) => !here.has(digest)))
+    const [first] = this.#lacking()
+    return { bytes, disk: this.#bytesToStore(missing), hosts: first ? this.#context.engine.hostsOf(first) : [] }
   }
 
   #allMissing(): Descriptor[] {

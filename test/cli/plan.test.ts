@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import type { PlanStatus } from '../../src/plans/status.ts'
-import { planStatus } from '../fixtures/agent-facts.ts'
+import { planQuote, planStatus } from '../fixtures/agent-facts.ts'
 import { runCommand, serveApi, startCommand } from '../fixtures/command-line.ts'
 
 const mib = 1024 * 1024
@@ -227,4 +227,17 @@ t.test('a reader that goes away does not break the command', async t => {
   const { child, end } = startCommand(['plan', 'list', '--json', '--api', url])
   child.stdout?.once('data', () => child.stdout?.destroy())
   t.match(await end, { status: 0, signal: null, stderr: '' })
+})
+
+t.test('quote tells what a plan would take, and fails where it can not be', async t => {
+  const { plans, url } = await serveApi(t)
+  plans.nextQuote = planQuote()
+  const args = ['plan', 'quote', '-', '--api', url]
+  const good = await runCommand(args, { input: 'kind: DistributionPlan' })
+  t.match(good, { status: 0, stdout: /shop revision 1: Accepted\n.*100 B in all, 60 B missing, 50 B more on the disk/ })
+  plans.nextQuote = planQuote('Infeasible')
+  t.match(await runCommand(args, { input: 'x' }), { status: 1, stdout: /needs 60 bytes/, stderr: /not feasible/ })
+  plans.nextQuote = { kind: 'refused', problems: ['spec: missing'] }
+  t.match(await runCommand(args, { input: 'x' }), { status: 1, stderr: /spec: missing[\s\S]*refused: 1 problem/ })
+  t.equal(plans.arrivals.length, 0)
 })

@@ -1,18 +1,24 @@
 /** Plans over HTTP: the same documents and statuses as over MQTT. Plan contract, "The plan" and "Status". */
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Right } from '../../access/roles.ts'
 import type { Receipt } from '../../plans/plans.ts'
+import { PlanQuoteSchema } from '../../plans/quote.ts'
 import { maxPlanBytes, PlanSchema, planJsonSchema } from '../../plans/schema.ts'
 import { type PlanStatus, PlanStatusSchema } from '../../plans/status.ts'
 import type { ApiAccess } from './access.ts'
 import { ApiError } from './api-error.ts'
 import type { ApiInstance } from './app.ts'
+import { DryRuns } from './dry-runs.ts'
 import type { PlansFace } from './facts.ts'
 import { ErrorSchema } from './shapes.ts'
 
-/** The types a plan may be sent as. What it is in truth the intake finds out: JSON is YAML, too. */
-const planTypes = ['application/json', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
+/** The types a plan may be sent as: those of JSON and YAML, and those that clients send unasked. What it is the intake finds out. */
+const planTypes = [
+  ...['application/json', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'],
+  ...['text/plain', 'application/octet-stream'],
+]
 
 const tags = ['plans']
 const NameParam = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
@@ -31,29 +37,39 @@ export function addPlanRoutes(app: ApiInstance, plans: PlansFace, access: ApiAcc
 
 function addSubmission(app: ApiInstance, plans: PlansFace, access: ApiAccess): void {
   const media = { schema: PlanSchema }
+  const dryRuns = new DryRuns(plans)
   app.post(
     '/v1/plans',
     {
       config: { access: 'plans:create' },
       schema: {
         tags,
-        summary: 'Send a plan',
+        summary: 'Send a plan; with dryRun=true, ask what it would take',
+        querystring: Type.Object({
+          dryRun: Type.Optional(
+            Type.Enum(['true', 'false'], {
+              description: 'true: answers 200 with the quote; nothing is stored or begun',
+            }),
+          ),
+        }),
         body: { content: { 'application/json': media, 'application/yaml': media } },
         response: {
           202: PlanStatusSchema,
-          200: PlanStatusSchema,
+          200: Type.Union([PlanStatusSchema, PlanQuoteSchema]),
           409: ErrorSchema,
           413: ErrorSchema,
           415: ErrorSchema,
           422: ErrorSchema,
+          503: ErrorSchema,
         },
       },
       // The schema above describes; the intake checks, in the same way for every way in, and lists every problem.
-      validatorCompiler: () => () => true,
+      validatorCompiler: route => (route.httpPart === 'body' ? () => true : TypeBoxValidatorCompiler(route)),
     },
     async (request, reply) => {
       const body: unknown = request.body
       if (!Buffer.isBuffer(body)) throw new ApiError(422, 'PLAN_INVALID', 'the request has no body: send a plan', [])
+      if (request.query.dryRun === 'true') return reply.code(200).send(await dryRuns.ask(body))
       const receipt = plans.receive({ via: 'http', payload: body })
       record(access, request, 'plans:create', receipt)
       const status = statusAfter(receipt, plans)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { maxPlanBytes } from '../../../src/plans/schema.ts'
-import { planStatus, startApi } from '../../fixtures/agent-facts.ts'
+import { planQuote, planStatus, startApi } from '../../fixtures/agent-facts.ts'
 
 const yaml = { 'content-type': 'application/yaml' }
 
@@ -50,7 +50,7 @@ t.test('what is no plan at all is refused with a reason', async t => {
   const post = (headers: Record<string, string>, payload?: string | Buffer) =>
     app.inject({ method: 'POST', url: '/v1/plans', headers, ...(payload === undefined ? {} : { payload }) })
 
-  for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
+  for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
     const answer = await post({ 'content-type': type }, 'kind: DistributionPlan')
     t.equal(answer.statusCode, 415, type)
     t.match(answer.json(), { error: { code: 'UNSUPPORTED_MEDIA_TYPE', message: /application\/yaml/, details: [] } })
@@ -106,4 +106,37 @@ t.test('the schema of a plan is served', async t => {
   const answer = await app.inject('/v1/schemas/plan.json')
   t.match(answer.headers['content-type'], /^application\/schema\+json/)
   t.match(answer.json(), { $schema: String, title: 'DistributionPlan', properties: { spec: Object } })
+})
+
+t.test('a dry run answers the quote and hands nothing in', async t => {
+  const { app, plans } = await startApi(t)
+  const post = (url: string) => app.inject({ method: 'POST', url, headers: yaml, payload: 'kind: DistributionPlan' })
+  const refused = await post('/v1/plans?dryRun=true')
+  t.equal(refused.statusCode, 422)
+  t.same(refused.json().error.details, ['nothing is set'])
+  plans.nextQuote = planQuote()
+  const answer = await post('/v1/plans?dryRun=true')
+  t.equal(answer.statusCode, 200)
+  t.match(answer.json(), { plan: 'shop', quote: { verdict: 'Accepted', bytesMissing: 60 } })
+  t.equal(plans.arrivals.length, 0)
+  t.equal((await post('/v1/plans?dryRun=yes')).statusCode, 400, 'no plan is begun by a slip of the pen')
+  t.equal(plans.arrivals.length, 0)
+})
+
+t.test('a few dry runs at once', async t => {
+  const { app, plans } = await startApi(t)
+  let release = () => {}
+  const gate = new Promise<void>(resolve => {
+    release = resolve
+  })
+  plans.quote = async () => {
+    await gate
+    return planQuote()
+  }
+  const post = () => app.inject({ method: 'POST', url: '/v1/plans?dryRun=true', headers: yaml, payload: 'x' })
+  const five = [post(), post(), post(), post(), post()]
+  t.equal((await Promise.race(five)).statusCode, 503)
+  release()
+  const codes = (await Promise.all(five)).map(answer => answer.statusCode)
+  t.same(codes.sort(), [200, 200, 200, 200, 503])
 })
