@@ -5,7 +5,9 @@ import { Registries } from '../registry/registries.ts'
 import { BudgetRows } from '../state/budget.ts'
 import { openState, type State } from '../state/database.ts'
 import { ReferrerAnswers } from '../state/referrer-answers.ts'
+import { HealthRows } from '../state/source-health.ts'
 import { Link } from '../transfer/link/link.ts'
+import { SourceHealth } from '../transfer/source-health.ts'
 import { Transfer } from '../transfer/transfer.ts'
 import { UpstreamLedger } from '../transfer/upstream-ledger.ts'
 import { createLocalSide, type LocalSide } from './local-side.ts'
@@ -27,7 +29,7 @@ export class Engine {
   private constructor(config: Config, state: State, { logger, version }: EngineOptions) {
     const userAgent = `edge-image-agent/${version}`
     this.state = state
-    this.ledger = new UpstreamLedger()
+    this.ledger = new UpstreamLedger({ health: new SourceHealth({ rows: new HealthRows(state.db), logger }) })
     this.side = createLocalSide(config, { state, logger, userAgent })
     const { maxRate, windows, budget, diskReserve } = config.transfer
     this.link = new Link({
@@ -68,6 +70,7 @@ export class Engine {
     try {
       const engine = new Engine(config, state, options)
       engine.link.start()
+      engine.ledger.health.start()
       await engine.side.start()
       return engine
     } catch (error) {
@@ -81,9 +84,10 @@ export class Engine {
     try {
       await this.registries.close()
       await this.transfer.stop()
-      this.link.stop()
       await this.side.stop()
     } finally {
+      this.link.stop()
+      this.ledger.health.stop()
       this.state.close()
     }
   }

@@ -47,6 +47,8 @@ const lookAgainMs = 60_000
 interface Watcher {
   readonly check: () => Obstacle | undefined
   readonly clear: () => void
+  /** When its obstacle is gone, as was known when it was last looked at. */
+  until: number | undefined
 }
 
 export class Link implements Line {
@@ -129,7 +131,8 @@ export class Link implements Line {
       },
     })
     this.#passes.add(pass)
-    this.#look()
+    this.#suspend(pass)
+    this.#arm()
     return pass
   }
 
@@ -138,7 +141,7 @@ export class Link implements Line {
    * Clocks that jump, and budgets, are seen within a minute.
    */
   whenClear(check: () => Obstacle | undefined, clear: () => void): () => void {
-    const watcher = { check, clear }
+    const watcher: Watcher = { check, clear, until: this.#untilOf(check()) }
     this.#watchers.add(watcher)
     this.#arm()
     return () => {
@@ -231,15 +234,24 @@ export class Link implements Line {
 
   /** Suspends what may not go on, tells those who wait for what may again. */
   #look(): void {
-    for (const pass of this.#passes) {
-      const obstacle = soonest(pass.uses.map(use => this.obstacle(use, [pass.host])))
-      if (obstacle) pass.suspend(obstacle)
-    }
+    for (const pass of this.#passes) this.#suspend(pass)
     for (const watcher of [...this.#watchers]) {
-      if (watcher.check() !== undefined || !this.#watchers.delete(watcher)) continue
-      watcher.clear()
+      const obstacle = watcher.check()
+      watcher.until = this.#untilOf(obstacle)
+      if (obstacle === undefined && this.#watchers.delete(watcher)) watcher.clear()
     }
     this.#arm()
+  }
+
+  /** Ends a pass that nobody in it may use any more. */
+  #suspend(pass: LinkPass): void {
+    const obstacle = soonest(pass.uses.map(use => this.obstacle(use, [pass.host])))
+    if (obstacle) pass.suspend(obstacle)
+  }
+
+  /** When to look again at what an obstacle keeps waiting: at once where there is none. */
+  #untilOf(obstacle: Obstacle | undefined): number | undefined {
+    return obstacle === undefined ? this.#clock.now() : obstacle.until
   }
 
   /** Looks again when something is known to change, and at least every minute while somebody is here. */
@@ -249,10 +261,7 @@ export class Link implements Line {
     if (this.#passes.size + this.#watchers.size === 0) return
     const now = this.#clock.now()
     const changes = [...this.#passes].flatMap(pass => pass.uses.map(use => this.#windowsOf(use).nextChange(now)))
-    for (const { check } of this.#watchers) {
-      const obstacle = check()
-      changes.push(obstacle ? obstacle.until : now)
-    }
+    for (const { until } of this.#watchers) changes.push(until)
     const next = Math.min(now + lookAgainMs, ...changes.filter(change => change !== undefined))
     this.#callOff = this.#clock.after(Math.max(1, next - now), () => this.#look())
   }

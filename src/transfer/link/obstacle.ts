@@ -14,7 +14,8 @@ export class LinkClosed extends ImageError {
   readonly obstacle: Obstacle
 
   constructor(obstacle: Obstacle) {
-    super(obstacle.reason === 'Window' ? 'WINDOW_CLOSED' : 'BUDGET_USED_UP', obstacle.message)
+    // On our own side: no other source would help, and none is to blame.
+    super(obstacle.reason === 'Window' ? 'WINDOW_CLOSED' : 'BUDGET_USED_UP', obstacle.message, { side: 'local' })
     this.obstacle = obstacle
   }
 }

@@ -1,4 +1,7 @@
-/** One answer's body on its way over the link: counted as it comes, and read no faster than the rate allows. Made by link.ts for registry/. */
+/**
+ * One answer's body on its way over the link: counted as it is read, and read no faster than the rate allows. What waits in the buffers
+ * of a body that is left (a suspended transfer: some 100 KiB) crossed the wire uncounted. Made by link.ts for registry/.
+ */
 import type { Passage } from '../../registry/line.ts'
 import type { Flow } from './limiter.ts'
 
