@@ -47,7 +47,8 @@ function describeBroker({ broker, outboxMessages }: AgentStatus, now: number): s
 }
 
 function describeLink({ maxRate, configuredMaxRate, window, budget }: AgentStatus['link'], now: number): string {
-  const change = window.changesAt === null ? '' : ` until ${formatRelative(window.changesAt, now)}`
+  const verb = window.open ? 'closes' : 'opens'
+  const change = window.changesAt === null ? '' : `, ${verb} ${formatRelative(window.changesAt, now)}`
   const changed = maxRate === configuredMaxRate ? '' : ` (configured: ${configuredMaxRate ?? 'no limit'})`
   const accounts = (budget?.accounts ?? []).map(({ group, usedBytes, limitBytes, debtBytes }) => {
     const debt = debtBytes > 0 ? `, ${formatBytes(debtBytes)} in debt` : ''
