@@ -117,20 +117,25 @@ function addEdgeMetrics(registry: Registry, facts: AgentFacts, plans: Pick<Plans
       this.set((await facts.storage()).freeBytes ?? Number.NaN)
     },
   })
-  new Gauge({
-    name: `${prefix}mqtt_connected`,
-    help: 'Whether the broker is connected: 1 or 0; 0 without a broker, too.',
-    registers,
-    collect() {
-      this.set(facts.broker()?.connected === true ? 1 : 0)
-    },
-  })
+  if (facts.broker() !== undefined) addBrokerMetric(registry, facts)
   new Gauge({
     name: `${prefix}outbox_messages`,
     help: 'Messages that the broker has not acknowledged.',
     registers,
     collect() {
       this.set(facts.outboxMessages())
+    },
+  })
+}
+
+/** Only where a broker is configured: else every edge that runs without one would look cut off. */
+function addBrokerMetric(registry: Registry, facts: AgentFacts): void {
+  new Gauge({
+    name: `${prefix}mqtt_connected`,
+    help: 'Whether the broker is connected: 1 or 0.',
+    registers: [registry],
+    collect() {
+      this.set(facts.broker()?.connected === true ? 1 : 0)
     },
   })
 }

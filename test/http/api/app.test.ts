@@ -142,9 +142,9 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
   t.notMatch(later, /phase="Ready"/, 'a phase that no plan is in any more is gone')
 })
 
-t.test('an external registry serves nothing through the agent, so no such figures', async t => {
-  const { app } = await startApi(t, { facts: agentFacts({ traffic: () => undefined }) })
-  t.notMatch((await app.inject('/metrics')).body, /registry_served|image_pull/)
+t.test('what an agent does not have, it has no figures of: a registry of its own, a broker', async t => {
+  const { app } = await startApi(t, { facts: agentFacts({ traffic: () => undefined, broker: () => undefined }) })
+  t.notMatch((await app.inject('/metrics')).body, /registry_served|image_pull|mqtt_connected/)
 })
 
 t.test('the API describes itself, every route of it, and shows it without the network', async t => {
