@@ -391,8 +391,23 @@ const link = `
   ) STRICT, WITHOUT ROWID;
 `
 
+/** How upstream hosts did: knowledge, not truth. SQL in source-health.ts. */
+const sourceHealth = `
+  CREATE TABLE source_health (
+    host TEXT PRIMARY KEY,
+    bytes REAL NOT NULL,             -- received and decayed, with the time that it took
+    busy_ms REAL NOT NULL,
+    measured_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL,       -- in a row
+    resting_until INTEGER NOT NULL,
+    aside_until INTEGER NOT NULL,    -- it sent wrong content
+    why TEXT,
+    updated_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
 const migrations: readonly (readonly string[])[] = [
-  [content, lifecycle, ingests, uploads, knowledge, plans, access, management, folder, link],
+  [content, lifecycle, ingests, uploads, knowledge, plans, access, management, folder, link, sourceHealth],
 ]
 
 /** The version that this agent writes. */

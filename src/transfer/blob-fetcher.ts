@@ -14,8 +14,10 @@ import type { Link } from './link/link.ts'
 import { LinkClosed, soonest } from './link/obstacle.ts'
 import type { LinkPass } from './link/pass.ts'
 import type { Ingest, LocalRegistry } from './local.ts'
-import { GiveWay, type Slots } from './slots.ts'
-import type { Source, Sources } from './sources.ts'
+import { GiveWay, type Slot, type Slots } from './slots.ts'
+import { type Attempt, SourceLeft } from './source-attempt.ts'
+import { SourceChoice } from './source-choice.ts'
+import { nameOf, type Source, type Sources } from './sources.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface BlobFetcherOptions {
@@ -30,9 +32,8 @@ export interface BlobFetcherOptions {
   readonly backoff?: { readonly firstMs: number; readonly maxMs: number }
 }
 
-/** Tries in a row that brought no byte before the plan is told; content that fails its digest gets one more try and no third. */
+/** Tries in a row that brought no byte before the plan is told. */
 const maxFailures = 5
-const maxContentFailures = 2
 /** A wait that a registry asks for beyond this is left to the plan, which gives up its place in the queue meanwhile. */
 const longestWaitMs = 15_000
 
@@ -41,20 +42,22 @@ interface SharedFetch {
   /** Who wants it, and from where: each brings its own sources along, so that a fault of one plan's registry is not another's. */
   readonly waiters: Map<FetchOptions, ImageRequest>
   readonly controller: AbortController
-  /** Set where it is made: settles when the blob is here or given up. */
-  done: Promise<void>
+  /** Set where it is made: settles when the blob is here, with notes for the operator, or given up. */
+  done: Promise<readonly string[]>
 }
 
 type Try =
   | { readonly outcome: 'done' }
   /** Stopped without a fault: for a more urgent blob, or because the link closed. */
   | { readonly outcome: 'gave way' }
-  | { readonly outcome: 'failed'; readonly error: ImageError; readonly progressed: boolean }
+  | { readonly outcome: 'failed'; readonly error: ImageError; readonly source: Source; readonly progressed: boolean }
 
 /** What one try may use, and what ends it. */
 interface Turn {
   readonly signal: AbortSignal
   readonly pass: LinkPass
+  readonly choice: SourceChoice
+  readonly attempt: Attempt
 }
 
 export class BlobFetcher {
@@ -68,9 +71,10 @@ export class BlobFetcher {
   /**
    * Brings the blob to the local side, verified. Who asks for a digest that is on its way joins that transfer; it ends when the
    * last of them has aborted. A failure is forgotten: the next caller tries again.
+   * Gives what an operator should know of the sources.
    * @throws ImageError the last try's; LinkClosed when the link is closed to everyone who wants the blob.
    */
-  async fetch(blob: Descriptor, request: ImageRequest, options: FetchOptions): Promise<void> {
+  async fetch(blob: Descriptor, request: ImageRequest, options: FetchOptions): Promise<readonly string[]> {
     const shared = await this.#join(blob, request, options)
     const aborted = Promise.withResolvers<never>()
     const leave = () => {
@@ -81,7 +85,7 @@ export class BlobFetcher {
     options.signal.addEventListener('abort', leave, { once: true })
     if (options.signal.aborted) leave() // since it joined: nobody would hear of it any more
     try {
-      await Promise.race([shared.done, aborted.promise])
+      return await Promise.race([shared.done, aborted.promise])
     } finally {
       options.signal.removeEventListener('abort', leave)
       shared.waiters.delete(options)
@@ -107,7 +111,12 @@ export class BlobFetcher {
   }
 
   #begin(blob: Descriptor): SharedFetch {
-    const shared: SharedFetch = { blob, waiters: new Map(), controller: new AbortController(), done: Promise.resolve() }
+    const shared: SharedFetch = {
+      blob,
+      waiters: new Map(),
+      controller: new AbortController(),
+      done: Promise.resolve([]),
+    }
     this.#inFlight.set(blob.digest, shared)
     // The transfer starts in the next microtask, when its first waiter has joined.
     shared.done = Promise.resolve()
@@ -117,29 +126,25 @@ export class BlobFetcher {
     return shared
   }
 
-  async #transfer(shared: SharedFetch): Promise<void> {
+  async #transfer(shared: SharedFetch): Promise<readonly string[]> {
+    const { ledger, logger } = this.#options
     const { signal } = shared.controller
-    const failed = new Map<string, number>()
+    const choice = new SourceChoice({ blob: shared.blob, health: ledger.health, logger })
     let failures = 0
-    let contentFailures = 0
     for (;;) {
-      const sources = this.#sourcesOf(shared)
-      const source = leastFailed(this.#passable(sources, shared), failed)
-      const tried = await this.#try(shared, source)
-      if (tried.outcome === 'done') return
+      this.#passable(shared)
+      const tried = await this.#try(shared, choice)
+      if (tried.outcome === 'done') return choice.notes
       signal.throwIfAborted()
       if (tried.outcome === 'gave way') continue
-      const { error, progressed } = tried
+      const { error, source, progressed } = tried
       for (const waiter of shared.waiters.keys()) waiter.progress?.retried?.(shared.blob, error)
-      failed.set(nameOf(source), (failed.get(nameOf(source)) ?? 0) + 1)
+      if (error.side === 'local') throw error
       failures = progressed ? 1 : failures + 1
-      if (isContentError(error)) contentFailures++
-      const hopeless = !error.transient && !isContentError(error) && sources.every(each => failed.has(nameOf(each)))
-      const isLocal = error.side === 'local'
-      if (hopeless || isLocal || contentFailures >= maxContentFailures || failures >= maxFailures) throw error
+      if (choice.failed(source, error, this.#sourcesOf(shared)) || failures >= maxFailures) throw error
       const wait = Math.max(this.#wait(failures), error.retryAfterMs ?? 0)
       if (wait > longestWaitMs) throw error
-      this.#options.logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
+      logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
       await sleep(wait, undefined, { signal })
     }
   }
@@ -150,8 +155,9 @@ export class BlobFetcher {
   }
 
   /** Those that may send now. @throws LinkClosed when there are none. */
-  #passable(sources: readonly Source[], shared: SharedFetch): readonly Source[] {
+  #passable(shared: SharedFetch): readonly Source[] {
     const { link } = this.#options
+    const sources = this.#sourcesOf(shared)
     const waiters = [...shared.waiters.keys()]
     const isOpen = ({ upstream }: Source) => waiters.some(waiter => !link.obstacle(waiter, [upstream.host]))
     const passable = sources.filter(isOpen)
@@ -166,35 +172,53 @@ export class BlobFetcher {
   }
 
   /** One connection's worth: waits for its turn, then moves bytes until the blob is complete, the source fails or a more urgent one needs the turn. */
-  async #try(shared: SharedFetch, source: Source): Promise<Try> {
+  async #try(shared: SharedFetch, choice: SourceChoice): Promise<Try> {
     const slot = await this.#options.slots.acquire(
       () => highestPriority(shared.waiters.keys()),
       shared.controller.signal,
     )
+    try {
+      // Chosen only now: while it waited for its turn, others have found out which sources are worth it.
+      const passable = this.#passable(shared)
+      const source = choice.next(passable)
+      const isOwnPace = [...shared.waiters.keys()].every(waiter => waiter.limits?.maxRate !== undefined)
+      const attempt = choice.begin(source, passable, { measured: !isOwnPace })
+      return await this.#tryFrom(shared, source, { slot, choice, attempt }).finally(() => attempt.end())
+    } finally {
+      slot.release()
+    }
+  }
+
+  async #tryFrom(
+    shared: SharedFetch,
+    source: Source,
+    { slot, choice, attempt }: { slot: Slot; choice: SourceChoice; attempt: Attempt },
+  ): Promise<Try> {
     const pass = this.#options.link.enter(source.upstream.host, () => shared.waiters.keys())
-    const signal = AbortSignal.any([shared.controller.signal, slot.signal, pass.signal])
+    const signal = AbortSignal.any([shared.controller.signal, slot.signal, pass.signal, attempt.signal])
     const before = { bytes: 0 }
     try {
-      await this.#move(shared, source, { signal, pass }, before)
+      await this.#move(shared, source, { signal, pass, choice, attempt }, before)
       this.#options.sources.report(source, undefined)
+      choice.succeeded(source)
       this.#options.ledger.blobFetched()
       return { outcome: 'done' }
     } catch (cause) {
       if (isPause(signal.reason) && !shared.controller.signal.aborted) return { outcome: 'gave way' }
       const error = describe(toImageError(cause), shared.blob, source)
-      if (error.side !== 'local') this.#options.sources.report(source, error)
-      return { outcome: 'failed', error, progressed: before.bytes > 0 }
+      if (error.side !== 'local') this.#options.sources.report(source, error, before.bytes > 0)
+      return { outcome: 'failed', error, source, progressed: before.bytes > 0 }
     } finally {
       pass.leave()
-      slot.release()
     }
   }
 
   async #move(shared: SharedFetch, source: Source, turn: Turn, count: { bytes: number }): Promise<void> {
     const { blob } = shared
     turn.signal.throwIfAborted()
-    const ingest = await this.#options.local.openIngest(blob, turn.signal)
+    const ingest = await this.#open(blob, source, turn)
     try {
+      turn.choice.found(ingest.offset)
       const [first] = shared.waiters.keys()
       first?.progress?.resumed?.(ingest.offset, blob)
       if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, turn, count)
@@ -206,11 +230,23 @@ export class BlobFetcher {
     }
   }
 
+  async #open(blob: Descriptor, source: Source, { choice, signal }: Turn): Promise<Ingest> {
+    const { local } = this.#options
+    const ingest = await local.openIngest(blob, signal)
+    if (!choice.wantsAnew(source) || ingest.offset === 0) return ingest
+    try {
+      await ingest.discard()
+    } finally {
+      await ingest.close()
+    }
+    return await local.openIngest(blob, signal)
+  }
+
   async #receive(
     ingest: Ingest,
     shared: SharedFetch,
     { upstream, repository }: Source,
-    { signal, pass }: Turn,
+    { signal, pass, choice, attempt }: Turn,
     count: { bytes: number },
   ): Promise<void> {
     const room = await this.#options.room.claim(shared.blob.size - ingest.offset)
@@ -222,7 +258,9 @@ export class BlobFetcher {
         const [payer] = shared.waiters.keys()
         payer?.progress?.received?.(upstream.host, chunk.byteLength, shared.blob)
         this.#options.ledger.received(upstream.host, chunk.byteLength)
+        attempt.received(chunk.byteLength)
         if (skip < chunk.byteLength) {
+          choice.took(upstream.host)
           await ingest.write(skip > 0 ? chunk.subarray(skip) : chunk)
           count.bytes += chunk.byteLength - skip
           room.filled(chunk.byteLength - skip)
@@ -238,19 +276,7 @@ export class BlobFetcher {
 
 /** Whether a try was stopped for a reason that is no fault. */
 function isPause(reason: unknown): boolean {
-  return reason instanceof GiveWay || reason instanceof LinkClosed
-}
-
-function nameOf(source: Source): string {
-  return `${source.upstream.host}/${source.repository}`
-}
-
-/** The source that failed least for this blob; among equals the first, which is the healthiest. */
-function leastFailed(sources: readonly Source[], failed: ReadonlyMap<string, number>): Source {
-  const count = (source: Source) => failed.get(nameOf(source)) ?? 0
-  const [best] = [...sources].sort((a, b) => count(a) - count(b))
-  if (!best) throw new ImageError('INTERNAL', 'no source to fetch from')
-  return best
+  return reason instanceof GiveWay || reason instanceof LinkClosed || reason instanceof SourceLeft
 }
 
 function describe(error: ImageError, blob: Descriptor, source: Source): ImageError {
@@ -258,10 +284,6 @@ function describe(error: ImageError, blob: Descriptor, source: Source): ImageErr
   const doing = `fetch blob ${shortDigest(blob.digest)} of ${source.upstream.host}/${source.repository}`
   const { cause, retryAfterMs, hint, side = 'upstream', host = source.upstream.host } = error
   return new ImageError(error.code, error.message, { cause, doing, side, host, retryAfterMs, hint })
-}
-
-function isContentError(error: ImageError): boolean {
-  return error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH'
 }
 
 function highestPriority(waiters: Iterable<FetchOptions>): number {

@@ -11,21 +11,26 @@ import type { LocalRegistry } from './local.ts'
 /** Blobs of one image that are looked after at once. How many really move is for the slots, over all images. */
 const width = 8
 
-/** Brings the blobs that are missing, makes every blob part of the target's repository, and lets `inspect` look at each. @throws ImageError a permanent one first, then LinkClosed. */
+/**
+ * Brings the blobs that are missing, makes every blob part of the target's repository, and lets `inspect` look at each. Gives what an
+ * operator should know of the sources.
+ * @throws ImageError a permanent one first, then LinkClosed.
+ */
 export async function fetchBlobs(
   image: ResolvedImage,
   parts: { local: LocalRegistry; fetcher: BlobFetcher; inspect?: (blob: Descriptor) => Promise<void> },
   options: FetchOptions,
-): Promise<void> {
+): Promise<readonly string[]> {
   const { repository } = image.request.target
   const giveUp = new AbortController()
   const signal = AbortSignal.any([options.signal, giveUp.signal])
   const errors: ImageError[] = []
+  const notes = new Set<string>()
   const queue = [...image.blobs]
 
   async function bring(blob: Descriptor): Promise<void> {
     if (!(await parts.local.hasBlob(repository, blob, signal))) {
-      await parts.fetcher.fetch(blob, image.request, { ...options, signal })
+      for (const note of await parts.fetcher.fetch(blob, image.request, { ...options, signal })) notes.add(note)
     }
     await parts.local.placeBlob(repository, blob, signal)
     await parts.inspect?.(blob)
@@ -51,6 +56,7 @@ export async function fetchBlobs(
   const closed = errors.find(error => error instanceof LinkClosed)
   const verdict = errors.find(error => !error.transient) ?? closed ?? errors[0]
   if (verdict) throw verdict
+  return [...notes]
 }
 
 /** Puts the manifests into the target's repository, in their order. @throws ImageError `LOCAL_REFUSED` where the registry won't have one. */

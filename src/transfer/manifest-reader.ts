@@ -38,7 +38,7 @@ export class ManifestReader {
   }
 
   /** Asks the sources in turn. */
-  ask<T>(question: (source: Source) => Promise<T>): Promise<T> {
+  ask<T>(question: (source: Source, signal: AbortSignal) => Promise<T>): Promise<T> {
     return this.#sources.ask(this.request, this.signal, question)
   }
 
@@ -70,7 +70,7 @@ export class ManifestReader {
   }
 
   async #fetch(digest: Digest): Promise<RawManifest> {
-    const raw = await this.ask(({ upstream, repository }) => upstream.fetchManifest(repository, digest, this.signal))
+    const raw = await this.ask(({ upstream, repository }, signal) => upstream.fetchManifest(repository, digest, signal))
     // Refused before it is kept: what can't be parsed must not come back from the local side as if it had been had.
     parseManifest(raw.bytes, raw.descriptor.mediaType)
     await this.#local.keepManifest(raw)

@@ -67,8 +67,8 @@ async function referrersOf(walk: Walk, digest: Digest, memory: ReferrerMemory): 
 
 async function listReferrers(walk: Walk, digest: Digest): Promise<readonly Descriptor[]> {
   const { reader } = walk
-  return await reader.ask(({ upstream, repository }) =>
-    orAbsent(upstream.listReferrers(repository, digest, reader.signal), []),
+  return await reader.ask(({ upstream, repository }, signal) =>
+    orAbsent(upstream.listReferrers(repository, digest, signal), []),
   )
 }
 
@@ -76,8 +76,8 @@ async function findTag(walk: Walk, tag: string): Promise<{ tag: string; descript
   if (tag.length > 128) return undefined // a sha512 digest does not fit into a tag
   const { reader } = walk
   // "None" is an answer: the mirrors are not asked for a signature that the source does not have.
-  const descriptor = await reader.ask(({ upstream, repository }) =>
-    orAbsent(upstream.resolve(repository, tag, reader.signal), undefined),
+  const descriptor = await reader.ask(({ upstream, repository }, signal) =>
+    orAbsent(upstream.resolve(repository, tag, signal), undefined),
   )
   return descriptor && { tag, descriptor }
 }

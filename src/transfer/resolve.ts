@@ -40,13 +40,13 @@ export async function resolveImage(reader: ManifestReader, referrers: ReferrerMe
 async function resolveTag(reader: ManifestReader): Promise<Digest> {
   const { source } = reader.request
   const tag = source.tag ?? 'latest'
-  const descriptor = await reader.ask(async ({ upstream, repository }) => {
+  const descriptor = await reader.ask(async ({ upstream, repository }, signal) => {
     try {
-      return await upstream.resolve(repository, tag, reader.signal)
+      return await upstream.resolve(repository, tag, signal)
     } catch (error) {
       if (toImageError(error).code !== 'MANIFEST_UNKNOWN') throw error
       // The answer to a HEAD has no body to say whether the tag or the whole repository is unknown
-      return (await upstream.fetchManifest(repository, tag, reader.signal)).descriptor
+      return (await upstream.fetchManifest(repository, tag, signal)).descriptor
     }
   })
   return descriptor.digest

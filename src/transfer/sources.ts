@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import type { ImageRequest } from './engine.ts'
+import type { SourceHealth } from './source-health.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
 
 /** What a transfer asks of an upstream registry. */
@@ -42,19 +43,14 @@ export interface SourcesOptions {
   readonly logger: Logger
 }
 
-/** How long a host that did not answer is asked last, so that a dead one costs one time-out and not one a blob. */
-const restMs = 60_000
-
 export class Sources {
   readonly #options: SourcesOptions
-  /** Host to the monotonic time until which it rests. At most one entry per known host. */
-  readonly #resting = new Map<string, number>()
 
   constructor(options: SourcesOptions) {
     this.#options = options
   }
 
-  /** Every place that may hold the image's content, the plan's own first, resting hosts last. */
+  /** Every place that may hold the image's content, the plan's own first. */
   of(request: ImageRequest): readonly Source[] {
     const { registry, repository } = request.source
     const configured = (this.#options.mirrors.get(registry) ?? []).map(mirror => ({
@@ -63,46 +59,41 @@ export class Sources {
     }))
     const places = [{ registry, repository }, ...request.mirrors, ...configured]
     const registries = request.registries ?? this.#options.registries
-    return this.#byHealth(
-      places.map(place => ({ upstream: registries.get(place.registry), repository: place.repository })),
-    )
+    const sources = places.map(place => ({ upstream: registries.get(place.registry), repository: place.repository }))
+    return [...new Map(sources.toReversed().map(source => [nameOf(source), source])).values()].toReversed()
   }
 
-  /** The same sources, those that rest at the end. */
-  #byHealth(sources: readonly Source[]): readonly Source[] {
-    const now = performance.now()
-    const rests = (source: Source) => (this.#resting.get(source.upstream.host) ?? 0) > now
-    return [...sources.filter(source => !rests(source)), ...sources.filter(rests)]
+  get #health(): SourceHealth {
+    return this.#options.ledger.health
   }
 
-  /** Takes note of how a host answered. */
-  report(source: Source, error: ImageError | undefined): void {
+  /** Takes note of how a host answered. `progressed`: it had sent something before it failed. */
+  report(source: Source, error: ImageError | undefined, progressed = false): void {
     const { host } = source.upstream
     if (error === undefined) {
-      this.#resting.delete(host)
+      this.#health.answered(host)
       return
     }
     this.#options.ledger.failed(host, error)
-    if (['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS', 'TLS'].includes(error.code)) {
-      this.#resting.set(host, performance.now() + restMs)
-    }
+    this.#health.failed(host, error, progressed)
   }
 
   /**
    * Asks one source after the other until one answers.
    * @throws ImageError the first source's: it is the one the plan names, so its answer is the verdict.
    */
-  async ask<T>(request: ImageRequest, signal: AbortSignal, question: (source: Source) => Promise<T>): Promise<T> {
+  async ask<T>(
+    request: ImageRequest,
+    signal: AbortSignal,
+    question: (source: Source, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     let verdict: ImageError | undefined
-    for (const source of this.of(request)) {
+    for (const source of this.#inTurn(request)) {
       try {
-        const answer = await question(source)
-        this.report(source, undefined)
-        return answer
+        return await this.#askOne(source, request, signal, question)
       } catch (cause) {
         signal.throwIfAborted()
         const error = toImageError(cause)
-        this.report(source, error)
         this.#options.logger.debug(
           { host: source.upstream.host, code: error.code, err: error },
           'source did not answer',
@@ -112,4 +103,52 @@ export class Sources {
     }
     throw verdict ?? new ImageError('INTERNAL', 'no source to ask')
   }
+
+  async #askOne<T>(
+    source: Source,
+    request: ImageRequest,
+    signal: AbortSignal,
+    question: (source: Source, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { host } = source.upstream
+    const mayLeave = () => this.of(request).some(each => each.upstream.host !== host && !this.#isLast(each))
+    const attempt = this.#health.begin(host, { measured: false, mayLeave })
+    try {
+      const answer = await question(source, AbortSignal.any([signal, attempt.signal]))
+      this.report(source, undefined)
+      return answer
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (attempt.signal.aborted) throw new ImageError('UNAVAILABLE', `${host} did not answer others`, { host })
+      const error = toImageError(cause)
+      this.report(source, error)
+      if (error.code === 'DIGEST_MISMATCH') this.#putAside(host, error)
+      throw error
+    } finally {
+      attempt.end()
+    }
+  }
+
+  /** The plan's own first, those that rest or are put aside last: what a tag is now is for its own registry to say, while that answers. */
+  #inTurn(request: ImageRequest): readonly Source[] {
+    const sources = this.of(request)
+    const isLast = (source: Source, at: number) =>
+      at === 0 ? this.#health.rests(source.upstream.host) : this.#isLast(source)
+    const last = new Set(sources.filter(isLast))
+    return [...sources.filter(source => !last.has(source)), ...last]
+  }
+
+  #isLast({ upstream }: Source): boolean {
+    return this.#health.rests(upstream.host) || this.#health.isAside(upstream.host)
+  }
+
+  #putAside(host: string, error: ImageError): void {
+    const until = this.#health.putAside(host, `${host} sent a wrong manifest: ${error.message}`)
+    this.#options.logger.warn({ host, err: error, until }, 'a source sent a wrong manifest; it is asked last meanwhile')
+  }
+}
+
+/** The source's name: its host and repository. */
+export function nameOf(source: Source): string {
+  return `${source.upstream.host}/${source.repository}`
 }

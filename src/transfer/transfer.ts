@@ -94,14 +94,14 @@ export class Transfer implements TransferEngine {
     const notes = await this.#bringBlobs(image, options)
     try {
       await putManifests(image, local, options.signal)
-      return { ...image, notes: [...image.notes, ...notes] }
+      return withNotes(image, notes)
     } catch (error) {
       const resolve = (request: ImageRequest) => this.resolve(request, options.signal)
       const whole = await withoutSparseIndex(image, error, sparseIndexes, resolve)
       hold(whole)
-      await fetchBlobs(whole, { local, fetcher: this.#fetcher }, options)
+      const more = await fetchBlobs(whole, { local, fetcher: this.#fetcher }, options)
       await putManifests(whole, local, options.signal)
-      return whole
+      return withNotes(whole, [...notes, ...more])
     }
   }
 
@@ -115,8 +115,8 @@ export class Transfer implements TransferEngine {
       const note = await checkImageConfig(image, blob, local, options.signal)
       if (note !== undefined) notes.push(note)
     }
-    await fetchBlobs(image, { local, fetcher: this.#fetcher, inspect }, options)
-    return notes
+    const heard = await fetchBlobs(image, { local, fetcher: this.#fetcher, inspect }, options)
+    return [...notes, ...heard]
   }
 
   async publish(
@@ -170,6 +170,10 @@ export class Transfer implements TransferEngine {
   async stop(): Promise<void> {
     await this.#fetcher.settle()
   }
+}
+
+function withNotes(image: ResolvedImage, notes: readonly string[]): ResolvedImage {
+  return notes.length === 0 ? image : { ...image, notes: [...image.notes, ...notes] }
 }
 
 function tagsOf(image: ResolvedImage): TagChange[] {

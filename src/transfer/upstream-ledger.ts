@@ -1,5 +1,9 @@
-/** What was asked of each upstream and what came of it, since the start: for metrics and for `status`. Made by agent.ts, filled by the transfer. */
+/**
+ * What was asked of each upstream and what came of it, since the start, with the health that outlives it: for metrics, `status` and `why`.
+ * Made by agent.ts, filled by the transfer.
+ */
 import type { ImageError } from '../oci/errors.ts'
+import { type HostHealth, SourceHealth } from './source-health.ts'
 
 /** One upstream host's figures. */
 export interface UpstreamFigures {
@@ -14,11 +18,13 @@ export interface UpstreamFigures {
 const maxHosts = 200
 
 export class UpstreamLedger {
+  readonly health: SourceHealth
   readonly #figures = new Map<string, UpstreamFigures>()
   readonly #now: () => number
   #blobsFetched = 0
 
-  constructor(now: () => number = Date.now) {
+  constructor({ health = new SourceHealth(), now = Date.now }: { health?: SourceHealth; now?: () => number } = {}) {
+    this.health = health
     this.#now = now
   }
 
@@ -42,8 +48,13 @@ export class UpstreamLedger {
     return this.#blobsFetched
   }
 
-  list(): readonly UpstreamFigures[] {
-    return [...this.#figures.values()]
+  /** Every host that was asked since the start, and those that are known from before it. */
+  list(): readonly (UpstreamFigures & HostHealth)[] {
+    const hosts = new Set([...this.#figures.keys(), ...this.health.hosts()])
+    return [...hosts].slice(0, maxHosts).map(host => ({
+      ...(this.#figures.get(host) ?? { host, requests: 0, receivedBytes: 0, lastError: null }),
+      ...this.health.of(host),
+    }))
   }
 
   #of(host: string): UpstreamFigures {
