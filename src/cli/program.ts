@@ -29,6 +29,7 @@ import { addTokenCreate } from './token-create.ts'
 import { addTokenList } from './token-list.ts'
 import { addTokenRevoke } from './token-revoke.ts'
 import { addVaultRotate } from './vault-rotate.ts'
+import { addWhy } from './why.ts'
 
 /** 0 done, 1 failed, 2 wrong usage or configuration. */
 export type ExitStatus = 0 | 1 | 2
@@ -66,6 +67,7 @@ function buildProgram(context: CommandContext): Command {
   addGet(program, context)
   addDescribe(program, context)
   addDelete(program, context)
+  addWhy(program, context)
   addStatus(program, context)
   addImages(program, context)
   const token = program.command('token').description('who may use the agent')

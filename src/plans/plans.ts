@@ -16,6 +16,7 @@ import { type PlanQuote, quotePlan } from './quote.ts'
 import type { PlanDocument } from './schema.ts'
 import { isTerminal, type PlanProgress, type PlanStatus } from './status.ts'
 import { readStatus, StatusBook } from './status-book.ts'
+import { explainPlan, namedBy, type PlanWhy } from './why.ts'
 
 export type { Arrival, Receipt } from './intake.ts'
 
@@ -178,6 +179,25 @@ export class Plans {
   find(name: string): PlanStatus | undefined {
     const row = this.#rows.status(name)
     return row && this.#live(readStatus(row))
+  }
+
+  /** How every plan stands that has this name, or wants an image of this name; those that have ended well last. */
+  async why(name: string): Promise<PlanWhy[]> {
+    const isNamed = namedBy(name)
+    const found: Promise<PlanWhy>[] = []
+    for (const row of this.#rows.statuses()) {
+      const status = this.#live(readStatus(row))
+      const plan = this.#intake.planOf(row.name, row.scope)
+      const wants = (at: number): boolean => {
+        const request = plan?.images[at]
+        return row.name === name || (request !== undefined && isNamed(request, status.images[at]?.digest ?? null))
+      }
+      if (row.name !== name && !plan?.images.some((_, at) => wants(at))) continue
+      const standing = this.#queue.standing(row.name)
+      found.push(explainPlan({ status, plan, standing, engine: this.#options.engine }, wants))
+    }
+    const rank = (why: PlanWhy) => (why.phase === 'Ready' ? 1 : 0)
+    return (await Promise.all(found)).sort((a, b) => rank(a) - rank(b))
   }
 
   /** The plan as it was sent; of several with one name, the one that counts. Nothing once it is withdrawn. */

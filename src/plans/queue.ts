@@ -8,12 +8,12 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
-import type { ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import type { TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { keeperOf } from './conflicts.ts'
 import type { Intake } from './intake.ts'
+import { compareTurns, type Entry, precedes, type Standing } from './line.ts'
 import { judge } from './outlook.ts'
-import type { Plan } from './plan.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
 import { describeKept, runPass } from './run.ts'
 import type { Outcome, RunContext } from './run-context.ts'
@@ -36,22 +36,6 @@ export interface QueueOptions {
   readonly logger: Logger
   /** Epoch milliseconds. */
   readonly now: () => number
-}
-
-/** A plan that is wanted and has not ended. */
-interface Entry {
-  readonly plan: Plan
-  readonly run: number
-  readonly report: RunReport
-  readonly meter: ProgressMeter
-  readonly published: Map<number, ResolvedImage>
-  /** Set while the entry waits outside the line, for its next try or for the link; calls that off. */
-  parked: (() => void) | undefined
-  /** Whether the line's status was told. */
-  told: boolean
-  started: boolean
-  /** Passes that ended without gain, in a row. */
-  failures: number
 }
 
 /** A pass that goes on, or is just being stopped. */
@@ -123,6 +107,21 @@ export class PlanQueue {
     return this.#entries.get(name)?.report
   }
 
+  /** How a plan stands in the line. */
+  standing(name: string): Standing | undefined {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return undefined
+    const at = this.#waiting().sort(compareTurns).indexOf(entry)
+    const { nextTryAt, failures, lastError } = entry
+    return { running: this.#running.has(name), position: at < 0 ? undefined : at + 1, nextTryAt, failures, lastError }
+  }
+
+  #waiting(): Entry[] {
+    return [...this.#entries.values()].filter(
+      entry => entry.parked === undefined && !this.#running.has(entry.plan.name),
+    )
+  }
+
   #join(row: StatusRow): void {
     const plan = this.#options.intake.planOf(row.name, row.scope)
     if (plan === undefined) return
@@ -130,7 +129,8 @@ export class PlanQueue {
     const report = new RunReport(plan, last)
     const meter = new ProgressMeter(report, this.#options.progress)
     const state = { parked: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
-    this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state })
+    const tries = { nextTryAt: undefined, lastError: undefined }
+    this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state, ...tries })
   }
 
   #leave(name: string, entry: Entry): void {
@@ -154,9 +154,7 @@ export class PlanQueue {
   }
 
   #advance(): void {
-    const line = [...this.#entries.values()]
-      .filter(entry => entry.parked === undefined && !this.#running.has(entry.plan.name))
-      .sort((a, b) => b.plan.priority - a.plan.priority || a.run - b.run)
+    const line = this.#waiting().sort(compareTurns)
     let stopping = [...this.#running.values()].filter(running => running.controller.signal.aborted).length
     const left: Entry[] = []
     for (const entry of line) {
@@ -169,15 +167,15 @@ export class PlanQueue {
     if (left.length > 0) this.#tellQueued(left)
   }
 
-  /** Stops the least of the running plans that have less priority; it goes back into the line with all that it has fetched. */
+  /** Stops the last of the running plans that come after this one; it goes back into the line with all that it has fetched. */
   #preemptFor(entry: Entry): boolean {
     const [least] = [...this.#running.values()]
       .filter(({ controller }) => !controller.signal.aborted)
-      .sort((a, b) => a.entry.plan.priority - b.entry.plan.priority || b.entry.run - a.entry.run)
-    if (least === undefined || least.entry.plan.priority >= entry.plan.priority) return false
+      .sort((a, b) => compareTurns(b.entry, a.entry))
+    if (least === undefined || !precedes(entry, least.entry)) return false
     this.#options.logger.info(
       { plan: least.entry.plan.name, for: entry.plan.name },
-      'plan makes room for one of higher priority',
+      'plan makes room for one that goes first',
     )
     least.entry.told = false
     least.controller.abort()
@@ -260,6 +258,7 @@ export class PlanQueue {
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const asked = Math.min(retryAfterMs, longestRetryAfterMs)
     const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
+    entry.nextTryAt = this.#options.now() + delay
     this.#park(entry, () => {
       const timer = setTimeout(() => this.#endWait(entry), delay)
       return () => clearTimeout(timer)
@@ -286,17 +285,22 @@ export class PlanQueue {
     entry.told = false
     entry.parked?.()
     entry.parked = undefined
+    entry.nextTryAt = undefined
     this.#pump()
   }
 
   #context(entry: Entry): RunContext {
     const { plan, run, report, published, meter } = entry
-    const { rows, book, engine, intake, logger } = this.#options
+    const { rows, book, engine, intake, logger, now } = this.#options
     return {
       plan,
       engine,
       report,
-      failed: (error, target) => logger.warn({ plan: plan.name, target, err: error }, 'a pass over a plan failed'),
+      failed: (error, target) => {
+        const { code, message, hint } = error
+        entry.lastError = { at: now(), code, message, hint, target }
+        logger.warn({ plan: plan.name, target, err: error }, 'a pass over a plan failed')
+      },
       published,
       pins: this.#pins(entry),
       enter: phase => {
@@ -324,7 +328,7 @@ export class PlanQueue {
           notes: kept.flatMap(({ target, keeper }) => (keeper === undefined ? [] : [describeKept(target, keeper)])),
         }
       },
-      judge: needs => judge(plan, needs, { engine, now: this.#options.now() }),
+      judge: needs => judge(plan, needs, { engine, now: now() }),
       arrived: digest => this.#ingests.find(digest)?.synced ?? 0,
     }
   }

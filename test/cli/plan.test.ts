@@ -241,3 +241,14 @@ t.test('quote tells what a plan would take, and fails where it can not be', asyn
   t.match(await runCommand(args, { input: 'x' }), { status: 1, stderr: /spec: missing[\s\S]*refused: 1 problem/ })
   t.equal(plans.arrivals.length, 0)
 })
+
+t.test('why asks about any name, slashes and all', async t => {
+  const { url } = await serveApi(t)
+  const told = await runCommand(['why', 'up.example/mecm/web:1', '--api', url])
+  t.match(told, {
+    status: 0,
+    stdout: 'nothing here wants up.example/mecm/web:1: no plan names it, and the registry does not have it\n',
+  })
+  const json = await runCommand(['why', 'shop', '--api', url, '--json'])
+  t.match(JSON.parse(json.stdout), { name: 'shop', answer: 'unwanted' })
+})

@@ -9,6 +9,7 @@ import fastify, { type FastifyServerFactory } from 'fastify'
 import type { Logger } from 'pino'
 import { Type } from 'typebox'
 import { maxPlanBytes } from '../../plans/schema.ts'
+import { schemaController } from '../compilers.ts'
 import { sendStatus, toStatus } from '../management/errors.ts'
 import type { ManagementFace } from '../management/face.ts'
 import { addManagementRoutes, managementPath } from '../management/routes.ts'
@@ -26,6 +27,7 @@ import { refuseForeignPages } from './origin.ts'
 import { addPlanRoutes } from './plan-routes.ts'
 import { ErrorSchema } from './shapes.ts'
 import { addTokenRoutes, type TokensFace } from './token-routes.ts'
+import { addWhyRoute } from './why-route.ts'
 
 export interface ApiAppOptions {
   readonly facts: AgentFacts
@@ -58,6 +60,7 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   addHealthRoutes(app, facts)
   addMetricsRoute(app, options)
   addPlanRoutes(app, plans, access)
+  addWhyRoute(app, facts, plans)
   addEdgeRoutes(app, { facts, plans, now, startedAt: now() })
   addEventsRoute(app, new EventStreams({ events: plans.events, logger }), access)
   addAuditRoutes(app, options.audit)
@@ -79,6 +82,7 @@ function createInstance(factory: FastifyServerFactory | undefined) {
     routerOptions: { maxParamLength: 253 }, // the longest name that an object can have
     frameworkErrors: (error, request, reply) =>
       request.url.startsWith(managementPath) ? sendStatus(toStatus(error), reply) : sendFrameworkError(error, reply),
+    schemaController,
     ...(factory ? { serverFactory: factory } : {}),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)

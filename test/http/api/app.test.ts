@@ -169,6 +169,7 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/v1/tokens',
     '/v1/tokens/{id}',
     '/v1/vault/rotate',
+    '/v1/why/{*}',
   ])
   t.match(document.paths['/v1/plans'].post, {
     requestBody: { content: { 'application/yaml': { schema: { title: 'DistributionPlan' } } } },

@@ -1,0 +1,62 @@
+/** The line of plans that want to run: who is in it, in which order, and what each waits for. Kept by queue.ts. */
+import type { ResolvedImage } from '../transfer/engine.ts'
+import type { Plan } from './plan.ts'
+import type { ProgressMeter } from './progress.ts'
+import type { RunReport } from './run-report.ts'
+
+/** A plan that is wanted and has not ended. */
+export interface Entry {
+  readonly plan: Plan
+  /** Runs are numbered as they arrive. */
+  readonly run: number
+  readonly report: RunReport
+  readonly meter: ProgressMeter
+  readonly published: Map<number, ResolvedImage>
+  /** Set while the entry waits outside the line, for its next try or for the link; calls that off. */
+  parked: (() => void) | undefined
+  /** When it is tried again, in epoch milliseconds. */
+  nextTryAt: number | undefined
+  /** The last thing that went wrong since it joined. */
+  lastError: LastError | undefined
+  /** Whether the line's status was told. */
+  told: boolean
+  started: boolean
+  /** Passes that ended without gain, in a row. */
+  failures: number
+}
+
+export interface LastError {
+  /** Epoch milliseconds. */
+  readonly at: number
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+  /** The image, where it is one's. */
+  readonly target: string | undefined
+}
+
+/** How a plan stands in the line. */
+export interface Standing {
+  readonly running: boolean
+  /** 1 is next; undefined while it runs or waits for something else than its turn. */
+  readonly position: number | undefined
+  readonly nextTryAt: number | undefined
+  /** Passes without gain, in a row. */
+  readonly failures: number
+  readonly lastError: LastError | undefined
+}
+
+/** Whose turn is first: higher priority, then the earlier deadline, then the earlier arrival. */
+export function compareTurns(a: Pick<Entry, 'plan' | 'run'>, b: Pick<Entry, 'plan' | 'run'>): number {
+  return b.plan.priority - a.plan.priority || deadlineOf(a) - deadlineOf(b) || a.run - b.run
+}
+
+/** A plan without a deadline comes after those that have one. */
+function deadlineOf({ plan }: Pick<Entry, 'plan'>): number {
+  return plan.readyBy ?? Number.MAX_SAFE_INTEGER
+}
+
+/** Whether one should run in the other's place: for its priority or its deadline, not for having come earlier. */
+export function precedes(a: Pick<Entry, 'plan'>, b: Pick<Entry, 'plan'>): boolean {
+  return compareTurns({ plan: a.plan, run: 0 }, { plan: b.plan, run: 0 }) < 0
+}

@@ -1,0 +1,104 @@
+/** Every plan that waits or has failed can say why: what it waits for, what went wrong, when it goes on. */
+import t from 'tap'
+import { ImageError } from '../../src/oci/errors.ts'
+import { readWindow } from '../../src/oci/time-window.ts'
+import { sayPlan } from '../../src/plans/why.ts'
+import { Link } from '../../src/transfer/link/link.ts'
+import { epoch, logger, PlanSite, planOf } from '../fixtures/plan-site.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
+
+const forever = new Promise<void>(() => {})
+
+async function why(site: PlanSite, name: string) {
+  const [first, ...others] = await site.plans.why(name)
+  if (first === undefined) throw new Error(`nothing wants ${name}`)
+  return { first, others, text: sayPlan(first).join('\n') }
+}
+
+t.test('a try that failed: error, hint, how often, and when it is tried next', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 60_000, maxMs: 60_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = new ImageError('UNAVAILABLE', 'registry is away')
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [], resolveErrors: [away] })
+  site.send(planOf('shop', ['up.example/web:1']))
+  await site.reached('shop', 'Waiting', 'Retry')
+  for (const name of ['shop', 'web:1', 'web', 'up.example/web:1', 'up.example/web']) {
+    const { first, text } = await why(site, name)
+    t.match(first, { plan: 'shop', phase: 'Waiting', reason: 'Retry', failures: 1, hosts: ['up.example'] }, name)
+    t.match(first.lastError, { code: 'UNAVAILABLE', target: 'web:1', at: '2026-11-21T08:00:00Z' })
+    t.ok(Date.parse(first.nextTryAt ?? '') > epoch)
+    t.match(text, /UNAVAILABLE: registry is away/)
+    t.match(text, /the next try is at 2026-11-21T08:0/)
+    t.match(text, /what to do: /)
+  }
+  t.same(await site.plans.why('other:1'), [])
+})
+
+t.test('a permanent failure keeps its code and its hint', async t => {
+  const site = new PlanSite(t.testdir()).start()
+  t.teardown(() => site.stop())
+  const gone = new ImageError('MANIFEST_UNKNOWN', 'no such tag')
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [], resolveErrors: [gone] })
+  site.send(planOf('shop', ['up.example/web:1']))
+  await site.reached('shop', 'Failed')
+  const { first, text } = await why(site, 'web:1')
+  t.match(first, { phase: 'Failed', reason: 'MANIFEST_UNKNOWN', position: null, nextTryAt: null })
+  t.match(text, /MANIFEST_UNKNOWN[\s\S]*what to do: /)
+})
+
+t.test('the line: the position of each, deadlines before the others of a priority', async t => {
+  const site = new PlanSite(t.testdir(), { maxRuns: 1 }).start()
+  t.teardown(() => site.stop())
+  for (const name of ['first', 'second', 'third']) {
+    site.engine.offer(`up.example/${name}:1`, { content: name, blobs: [{ name, size: 10 }], gate: forever })
+    site.send(planOf(name, [`up.example/${name}:1`]))
+  }
+  await site.reached('first', 'Fetching')
+  await site.reached('third', 'Waiting', 'Queue')
+  t.equal((await why(site, 'first')).first.position, null)
+  t.equal((await why(site, 'second:1')).first.position, 1)
+  const third = await why(site, 'third:1')
+  t.equal(third.first.position, 2)
+  t.match(third.text, /Waiting \(Queue\)[\s\S]*1 plans come before it/)
+})
+
+t.test('a closed window and a full disk', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 60_000, maxMs: 60_000 } }).start()
+  t.teardown(() => site.stop())
+  const windows = [readWindow({ from: '01:00', to: '05:00', timezone: 'UTC' })]
+  site.engine.link = new Link({ clock: new VirtualClock(epoch), logger, windows, maxRate: 1_000 })
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [{ name: 'web', size: 1_000 }] })
+  site.send(planOf('shop', ['up.example/web:1']))
+  await site.reached('shop', 'Waiting', 'Window')
+  const night = await why(site, 'web:1')
+  t.match(night.text, /outside the transfer windows; goes on at 2026-11-22T01:00:00Z/)
+  t.match(night.text, /the site's rate is 1000 bytes a second/)
+
+  site.engine.free = 600
+  site.send(planOf('big', ['up.example/web:1'], { spec: { window: { from: '00:00', to: '24:00', timezone: 'UTC' } } }))
+  await site.reached('big', 'Waiting', 'Space')
+  const { first, text } = await why(site, 'big')
+  t.same(first.space, { needed: 1_000, free: 600, missing: 400 })
+  t.match(text, /400 bytes of disk are missing: it needs 1000, 600 are free/)
+})
+
+t.test('a refused plan is explained, too; those that ended well come last', async t => {
+  const site = new PlanSite(t.testdir()).start()
+  t.teardown(() => site.stop())
+  site.send({ kind: 'DistributionPlan' }, 'edge', 'bad')
+  t.match((await why(site, 'bad')).text, /Rejected \(Invalid\)[\s\S]*missing[\s\S]*Correct the plan/)
+
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [] })
+  site.engine.offer('up.example/api:1', { content: 'api', blobs: [{ name: 'api', size: 1 }], gate: forever })
+  site.send(planOf('done', ['up.example/web:1']))
+  await site.reached('done', 'Ready')
+  site.send(planOf('more', ['up.example/web:1', 'up.example/api:1']))
+  await site.reached('more', 'Fetching')
+  const { first, others } = await why(site, 'web:1')
+  t.same([first.plan, ...others.map(other => other.plan)], ['more', 'done'])
+  t.same(
+    first.images.map(image => image.target),
+    ['web:1'],
+    'of the images, those that are asked about',
+  )
+})
