@@ -1,114 +1,24 @@
-import { pino } from 'pino'
 import t from 'tap'
-import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
-import { ImageError } from '../../src/oci/errors.ts'
-import { parseReference, parseRepositoryReference } from '../../src/oci/reference.ts'
-import { BlobFetcher } from '../../src/transfer/blob-fetcher.ts'
-import { DiskRoom } from '../../src/transfer/disk-room.ts'
-import type { FetchOptions, ImageRequest } from '../../src/transfer/engine.ts'
-import { Link } from '../../src/transfer/link/link.ts'
-import { Slots } from '../../src/transfer/slots.ts'
-import { Sources, type Upstream } from '../../src/transfer/sources.ts'
-import { UpstreamLedger } from '../../src/transfer/upstream-ledger.ts'
-import { MemoryLocal } from '../fixtures/memory-local.ts'
-
-const logger = pino({ level: 'silent' })
-const bytes = Buffer.from('0123456789'.repeat(10))
-const blob: Descriptor = { mediaType: 'application/octet-stream', digest: digestOf(bytes), size: bytes.byteLength }
-
-type Answer = (offset: number, signal: AbortSignal) => { offset: number; body: AsyncIterable<Uint8Array> }
-
-/** An upstream that answers each blob request as the script says, the last entry from then on; it records the offsets asked for. */
-function scripted(host: string, ...script: Answer[]): Upstream & { readonly asked: number[] } {
-  const asked: number[] = []
-  const refuse = async () => {
-    throw new ImageError('INTERNAL', 'not part of this test')
-  }
-  return {
-    host,
-    asked,
-    resolve: refuse,
-    fetchManifest: refuse,
-    listReferrers: refuse,
-    fetchBlob: async (_repository, _blob, { offset, signal }) => {
-      const answer = script[Math.min(asked.length, script.length - 1)]
-      asked.push(offset)
-      if (!answer) throw new ImageError('INTERNAL', 'an empty script')
-      return answer(offset, signal)
-    },
-  }
-}
-
-const rest: Answer = offset => ({ offset, body: chunks(bytes.subarray(offset)) })
-const whole: Answer = () => ({ offset: 0, body: chunks(bytes) })
-const cutAfter =
-  (count: number): Answer =>
-  offset => ({ offset, body: failing(bytes.subarray(offset, offset + count)) })
-const refuses =
-  (code: 'UNAUTHORIZED' | 'UNAVAILABLE' | 'BLOB_UNKNOWN'): Answer =>
-  () => {
-    throw new ImageError(code, 'no')
-  }
-const lies: Answer = () => ({ offset: 0, body: chunks(Buffer.alloc(bytes.byteLength)) })
-
-async function* chunks(content: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < content.byteLength; at += 7) yield content.subarray(at, at + 7)
-}
-
-async function* failing(content: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield* chunks(content)
-  throw new ImageError('UNAVAILABLE', 'cut')
-}
-
-function build(...upstreams: Upstream[]) {
-  const local = new MemoryLocal()
-  const ledger = new UpstreamLedger()
-  const byHost = new Map(upstreams.map(upstream => [upstream.host, upstream]))
-  const get = (host: string): Upstream => byHost.get(host) ?? scripted(host, refuses('UNAVAILABLE'))
-  const sources = new Sources({ registries: { get }, mirrors: new Map(), ledger, logger })
-  const slots = new Slots(1)
-  const room = new DiskRoom({ freeBytes: () => local.freeBytes(), reserve: 0 })
-  const link = new Link({ logger })
-  const backoff = { firstMs: 1, maxMs: 2 }
-  const fetcher = new BlobFetcher({ local, sources, slots, link, room, ledger, logger, backoff })
-  return { local, fetcher, slots }
-}
-
-function request(source = 'up.example/a:1', mirrors: readonly string[] = []): ImageRequest {
-  return {
-    source: parseReference(source),
-    target: { repository: 'a', tag: '1' },
-    mirrors: mirrors.map(parseRepositoryReference),
-    platforms: 'all',
-    referrers: false,
-  }
-}
-
-function options(priority = 50) {
-  const controller = new AbortController()
-  const seen = { received: 0, resumed: 0, retried: 0 }
-  const fetch: FetchOptions = {
-    signal: controller.signal,
-    priority,
-    progress: {
-      received(_host, count) {
-        seen.received += count
-      },
-      resumed(count) {
-        seen.resumed += count
-      },
-      retried() {
-        seen.retried++
-      },
-    },
-  }
-  return { controller, seen, fetch }
-}
+import {
+  type Answer,
+  blob,
+  build,
+  bytes,
+  chunks,
+  cutAfter,
+  lies,
+  options,
+  refuses,
+  request,
+  rest,
+  scripted,
+  whole,
+} from '../fixtures/scripted-upstream.ts'
 
 t.test('a cut transfer goes on at the byte where it stopped', async t => {
   const up = scripted('up.example', cutAfter(30), cutAfter(20), rest)
-  const { fetcher, local } = build(up)
+  const { fetcher, local } = build([up])
   const { seen, fetch } = options()
   await fetcher.fetch(blob, request(), fetch)
   t.same(up.asked, [0, 30, 50])
@@ -118,7 +28,7 @@ t.test('a cut transfer goes on at the byte where it stopped', async t => {
 
 t.test('a source that ignores Range starts anew, and nothing is written twice', async t => {
   const up = scripted('up.example', cutAfter(30), whole)
-  const { fetcher, local } = build(up)
+  const { fetcher, local } = build([up])
   const { seen, fetch } = options()
   await fetcher.fetch(blob, request(), fetch)
   t.equal(seen.received, 130, 'what crossed the wire is counted')
@@ -127,7 +37,7 @@ t.test('a source that ignores Range starts anew, and nothing is written twice', 
 
 t.test('several callers share one transfer; the failure of it is forgotten', async t => {
   const up = scripted('up.example', refuses('BLOB_UNKNOWN'), rest)
-  const { fetcher } = build(up)
+  const { fetcher } = build([up])
   const [a, b] = [options(), options()]
   const outcomes = await Promise.allSettled([
     fetcher.fetch(blob, request(), a.fetch),
@@ -155,7 +65,7 @@ t.test(
       })(),
     })
     const up = scripted('up.example', slow)
-    const { fetcher, local } = build(up)
+    const { fetcher, local } = build([up])
     const [a, b] = [options(), options()]
     const first = fetcher.fetch(blob, request(), a.fetch)
     const second = fetcher.fetch(blob, request(), b.fetch)
@@ -184,7 +94,7 @@ t.test('a caller that leaves at the very moment it comes leaves no transfer behi
       await new Promise((_, reject) => signal.addEventListener('abort', reject))
     })(),
   }))
-  const { fetcher } = build(up)
+  const { fetcher } = build([up])
   const { controller, fetch } = options()
   const fetching = fetcher.fetch(blob, request(), fetch)
   const reason = new Error('withdrawn')
@@ -195,7 +105,7 @@ t.test('a caller that leaves at the very moment it comes leaves no transfer behi
 
 t.test('content that fails its digest is not kept, is tried once more, and then given up', async t => {
   const liar = scripted('up.example', lies)
-  const { fetcher, local } = build(liar)
+  const { fetcher, local } = build([liar])
   const { fetch, seen } = options()
   await t.rejects(fetcher.fetch(blob, request(), fetch), { code: 'DIGEST_MISMATCH' })
   t.same(liar.asked, [0, 0])
@@ -206,7 +116,7 @@ t.test('content that fails its digest is not kept, is tried once more, and then 
 t.test('another source goes on where the first one stopped', async t => {
   const up = scripted('up.example', cutAfter(30), refuses('UNAVAILABLE'))
   const mirror = scripted('mirror.example', rest)
-  const { fetcher } = build(up, mirror)
+  const { fetcher } = build([up, mirror])
   await fetcher.fetch(blob, request('up.example/a:1', ['mirror.example/b']), options().fetch)
   t.same([up.asked, mirror.asked], [[0], [30]])
 })
@@ -214,7 +124,7 @@ t.test('another source goes on where the first one stopped', async t => {
 t.test('the refusal of one plan’s registry is not the other plan’s', async t => {
   const closed = scripted('closed.example', refuses('UNAUTHORIZED'))
   const open = scripted('open.example', rest)
-  const { fetcher } = build(closed, open)
+  const { fetcher } = build([closed, open])
   await Promise.all([
     fetcher.fetch(blob, request('closed.example/a:1'), options().fetch),
     fetcher.fetch(blob, request('open.example/a:1'), options().fetch),
@@ -224,7 +134,7 @@ t.test('the refusal of one plan’s registry is not the other plan’s', async t
 
 t.test('a dead source is given up after a bounded number of tries', async t => {
   const up = scripted('up.example', refuses('UNAVAILABLE'))
-  const { fetcher } = build(up)
+  const { fetcher } = build([up])
   await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
   t.equal(up.asked.length, 5)
 })
@@ -242,7 +152,7 @@ t.test('a more urgent blob takes the turn; the other one goes on afterwards from
     })(),
   })
   const up = scripted('up.example', hanging, offset => ({ offset, body: chunks(urgentBytes) }), rest)
-  const { fetcher } = build(up)
+  const { fetcher } = build([up])
   const low = options(10)
   const lowDone = fetcher.fetch(blob, request(), low.fetch)
   await started.promise
