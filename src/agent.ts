@@ -138,6 +138,7 @@ export class Agent {
       engine: engine.transfer,
       edge: agent,
       report: mqtt !== undefined,
+      rate: hosts => engine.rateOf(hosts),
       logger: this.#options.logger,
     })
     return { plans, outbox: new Outbox({ state: engine.state }) }

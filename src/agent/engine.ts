@@ -79,6 +79,12 @@ export class Engine {
     }
   }
 
+  /** Bytes a second that the best of these hosts has given, in earlier processes, too; undefined: none of them was measured. */
+  rateOf(hosts: readonly string[]): number | undefined {
+    const known = hosts.map(host => this.ledger.health.goodput(host)).filter(rate => rate !== undefined && rate > 0)
+    return known.reduce<number | undefined>((best, rate) => Math.max(best ?? 0, rate ?? 0), undefined)
+  }
+
   /** Waits until no transfer holds a file, then closes everything. Callers have aborted what they started. */
   async close(): Promise<void> {
     try {

@@ -2,7 +2,8 @@
 import type { ResolvedImage } from '../transfer/engine.ts'
 import type { Plan } from './plan.ts'
 import type { ProgressMeter } from './progress.ts'
-import type { RunReport } from './run-report.ts'
+import type { RunReport, Why } from './run-report.ts'
+import type { Phase } from './status.ts'
 
 /** A plan that is wanted and has not ended. */
 export interface Entry {
@@ -18,6 +19,8 @@ export interface Entry {
   nextTryAt: number | undefined
   /** The last thing that went wrong since it joined. */
   lastError: LastError | undefined
+  /** What was last recorded of it since it joined. */
+  last: { readonly phase: Phase; readonly why: Why } | undefined
   /** Whether the line's status was told. */
   told: boolean
   started: boolean

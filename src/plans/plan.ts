@@ -81,7 +81,20 @@ export function readPlan(bytes: Uint8Array, context: PlanContext): PlanReading {
   if (!isPlanDocument(document)) return refused('Invalid', problems, document)
   const { plan, problems: meant } = interpret(document, context.platforms)
   problems.push(...meant)
-  return problems.length > 0 ? refused('Invalid', problems, document) : { kind: 'plan', plan, document }
+  if (problems.length > 0) return refused('Invalid', problems, document)
+  const contradiction = hopelessDeadline(document, plan)
+  return contradiction === undefined
+    ? { kind: 'plan', plan, document }
+    : refused('Infeasible', [contradiction], document)
+}
+
+/**
+ * The one deadline that nobody can ever keep: one that had passed when the plan was issued. One that has passed since does not keep a
+ * plan out: late is better than never, `notAfter` says where it is not, and what is missing is not known before its manifests are.
+ */
+function hopelessDeadline({ spec, metadata }: PlanDocument, { readyBy, issuedAt }: Plan): string | undefined {
+  if (readyBy === undefined || readyBy >= issuedAt) return undefined
+  return `spec.readyBy: ${spec.readyBy} had passed when the plan was issued, at ${metadata.issuedAt}`
 }
 
 /** The meaning of a document that has the form of a plan, and what is wrong with it. */
@@ -98,6 +111,7 @@ export function interpret(document: PlanDocument, platforms: readonly Platform[]
     revision: metadata.revision,
     issuedAt: readTime(metadata.issuedAt, 'metadata.issuedAt', problems),
     notAfter: metadata.notAfter === undefined ? undefined : readTime(metadata.notAfter, 'metadata.notAfter', problems),
+    ...(spec.readyBy === undefined ? {} : { readyBy: readTime(spec.readyBy, 'spec.readyBy', problems) }),
     images,
     remove,
     atomic: spec.atomic ?? true,

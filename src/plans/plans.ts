@@ -36,6 +36,8 @@ export interface PlansOptions {
   readonly now?: () => number
   /** Waits between passes that failed for the moment. Default 5 s, doubling to 10 min. */
   readonly retry?: BackoffOptions
+  /** Bytes a second that sources have given before, the best of them first; undefined where nothing is known. */
+  readonly rate?: (hosts: readonly string[]) => number | undefined
   /** Plans that run at once. Default 4. */
   readonly maxRuns?: number
   /** Between two tellings of progress. Default 1 s. */
@@ -71,12 +73,14 @@ export class Plans {
   readonly #intake: Intake
   readonly #queue: PlanQueue
   readonly #now: () => number
+  readonly #rate: (hosts: readonly string[]) => number | undefined
   #sweeper: NodeJS.Timeout | undefined
 
   constructor(options: PlansOptions) {
     const { state, engine, edge, logger, now = Date.now } = options
     this.#options = options
     this.#now = now
+    this.#rate = options.rate ?? (() => undefined)
     this.#rows = new PlanRows(state.db)
     const outbox = new Outbox({ state, now })
     const rows = this.#rows
@@ -110,6 +114,7 @@ export class Plans {
         now,
         tell: progress => this.events.emit('progress', progress),
       },
+      rate: this.#rate,
       logger,
       now,
     })
@@ -152,7 +157,7 @@ export class Plans {
     if (reading.kind === 'refused') return { kind: 'refused', problems: reading.problems }
     const ingests = new Ingests(state.db)
     const arrived = (digest: Digest) => ingests.find(digest)?.synced ?? 0
-    const options = { engine, edge: edge.id, logger, now: this.#now, arrived, rate: () => undefined }
+    const options = { engine, edge: edge.id, logger, now: this.#now, arrived, rate: this.#rate }
     return { kind: 'quote', quote: await quotePlan(reading.plan, options, signal) }
   }
 
@@ -219,9 +224,9 @@ export class Plans {
     return this.#rows.holds()
   }
 
-  /** Expires plans, clears old statuses, forgets old withdrawals. Done every 30 s by itself. */
+  /** Expires plans, judges deadlines anew, clears old statuses, forgets old withdrawals. Done every 30 s by itself. */
   sweep(): void {
-    this.#queue.expire()
+    this.#queue.review()
     const surplus = [...this.#rows.dueToClear(this.#now(), clearsAtOnce), ...this.#rows.surplusRefused(maxRefused)]
     for (const { name } of surplus) this.#book.clear(name)
     if (surplus.length > 0) this.events.emit('outbox')

@@ -4,7 +4,7 @@ import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Settings } from 'typebox/system'
 import { nearest } from '../oci/nearest.ts'
-import { notOffered, type PackageInfo, PackageSchema, type PlanDocument, PlanSchema } from './schema.ts'
+import { type PackageInfo, PackageSchema, type PlanDocument, PlanSchema } from './schema.ts'
 
 /** Problems that are listed; the rest is counted. */
 export const maxProblems = 100
@@ -84,8 +84,6 @@ function describe(error: TLocalizedValidationError, document: unknown): string[]
 
 function unknownField(keys: readonly string[], parent: TSchema | undefined): string {
   const path = formatPath(keys)
-  const why = Object.hasOwn(notOffered, path) ? notOffered[path] : undefined
-  if (why !== undefined) return `${path}: ${why}`
   const known = Type.IsObject(parent) ? Object.keys(parent.properties) : []
   const near = nearest(keys.at(-1) ?? '', known)
   return `${path}: unknown field${near === undefined ? '' : `; did you mean "${near}"?`}`

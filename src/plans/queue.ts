@@ -4,16 +4,16 @@
  */
 import type { Logger } from 'pino'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { keeperOf } from './conflicts.ts'
+import { Deadlines } from './deadlines.ts'
 import type { Intake } from './intake.ts'
 import { compareTurns, type Entry, precedes, type Standing } from './line.ts'
-import { judge } from './outlook.ts'
+import { pinsOf } from './pins.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
 import { describeKept, runPass } from './run.ts'
 import type { Outcome, RunContext } from './run-context.ts'
@@ -33,6 +33,8 @@ export interface QueueOptions {
   readonly retry: BackoffOptions
   readonly maxRuns: number
   readonly progress: ProgressOptions
+  /** Bytes a second that hosts have given before, where it is known. */
+  readonly rate: (hosts: readonly string[]) => number | undefined
   readonly logger: Logger
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -48,6 +50,7 @@ interface Running {
 export class PlanQueue {
   readonly #options: QueueOptions
   readonly #ingests: Ingests
+  readonly #deadlines: Deadlines
   /** By plan. */
   readonly #entries = new Map<string, Entry>()
   readonly #running = new Map<string, Running>()
@@ -57,6 +60,9 @@ export class PlanQueue {
   constructor(options: QueueOptions) {
     this.#options = options
     this.#ingests = new Ingests(options.state.db)
+    const { engine, rate, now } = options
+    const changed = (entry: Entry) => entry.last && this.#record(entry, entry.last.phase, entry.last.why)
+    this.#deadlines = new Deadlines({ engine, rate, now, changed })
   }
 
   /** Lines up every plan that has not ended, and begins. */
@@ -96,9 +102,10 @@ export class PlanQueue {
     return true
   }
 
-  /** Reports plans as expired that waited in the line for too long. */
-  expire(): void {
+  /** Reports plans as expired that waited in the line for too long, and what is new about when the others will be here. */
+  review(): void {
     for (const [name, entry] of this.#entries) if (!this.#running.has(name)) this.#expireIfLate(entry)
+    this.#deadlines.look(this.#entries.values())
     this.#pump()
   }
 
@@ -129,7 +136,7 @@ export class PlanQueue {
     const report = new RunReport(plan, last)
     const meter = new ProgressMeter(report, this.#options.progress)
     const state = { parked: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
-    const tries = { nextTryAt: undefined, lastError: undefined }
+    const tries = { nextTryAt: undefined, lastError: undefined, last: undefined }
     this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state, ...tries })
   }
 
@@ -302,7 +309,7 @@ export class PlanQueue {
         logger.warn({ plan: plan.name, target, err: error }, 'a pass over a plan failed')
       },
       published,
-      pins: this.#pins(entry),
+      pins: pinsOf(entry, rows),
       enter: phase => {
         meter.phase = phase
         this.#record(entry, phase, {}, { started: true })
@@ -328,23 +335,13 @@ export class PlanQueue {
           notes: kept.flatMap(({ target, keeper }) => (keeper === undefined ? [] : [describeKept(target, keeper)])),
         }
       },
-      judge: needs => judge(plan, needs, { engine, now: now() }),
+      judge: needs => this.#deadlines.judge(entry, this.#entries.values(), needs),
       arrived: digest => this.#ingests.find(digest)?.synced ?? 0,
     }
   }
 
-  /** Without `atomic`, what an earlier process has published stays as it is. With it, nothing was, or all. */
-  #pins(entry: Entry): RunContext['pins'] {
-    const { plan, run } = entry
-    const pins = new Map<number, Digest>()
-    if (plan.atomic) return pins
-    for (const { position, digest, published } of this.#options.rows.wanted(plan.name, run)) {
-      if (published && digest !== null && isDigest(digest)) pins.set(position, digest)
-    }
-    return pins
-  }
-
   #record(entry: Entry, phase: Phase, why: Why, change?: StatusChange): void {
+    entry.last = { phase, why }
     this.#options.book.record(entry.report.draft(phase, why), entry.run, change)
   }
 }

@@ -7,7 +7,8 @@ const hints: Record<RejectedReason, string> = {
   Unsigned: 'Sign the plan with a key that this edge trusts.',
   Untrusted: 'Sign the plan with a key that this edge trusts; one that knows no keys takes plans without a signature.',
   Stale: 'Send the plan with a higher revision.',
-  Infeasible: 'Withdraw plans that are not needed any more.',
+  Infeasible:
+    'Give the plan another deadline; on an edge with too many plans, withdraw those that are not needed any more.',
 }
 
 /** What a plan that is not taken says of itself, as far as it can be made out. */

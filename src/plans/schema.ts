@@ -121,6 +121,7 @@ export const PlanSchema = Type.Object(
         priority: Type.Optional(
           Type.Integer({ minimum: 0, maximum: 100, default: 50, description: 'Higher goes first' }),
         ),
+        readyBy: Type.Optional(Time('When everything has to be here; decides the order within a priority')),
         window: Type.Optional(
           Type.Union([WindowSchema, Type.Array(WindowSchema, { minItems: 1, maxItems: 32 })], {
             description: 'one or a list of {from: "01:00", to: "05:00", timezone: Asia/Shanghai, days: [mon, tue]}',
@@ -142,14 +143,6 @@ export type PlanDocument = Static<typeof PlanSchema>
 export type PackageInfo = Static<typeof PackageSchema>
 
 export type SwImage = Static<typeof SwImageSchema>
-
-/**
- * Fields of the contract that this agent does not act on. They are refused by name: a plan must not be half obeyed.
- * To offer one, move it into {@link PlanSchema} and take its line out of here.
- */
-export const notOffered: Readonly<Record<string, string>> = {
-  'spec.readyBy': 'deadlines are not offered by this version of the agent',
-}
 
 /** The JSON Schema that is shipped as docs/plan.schema.json and served to people who write plans. */
 export function planJsonSchema(): Record<string, unknown> {

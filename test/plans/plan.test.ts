@@ -133,7 +133,7 @@ t.test('every problem is listed at once, with its path and what was expected', a
       'spec.package.hostIp: expected The address of the edge host, or a list of them, got a number',
       'spec.package.secret: unknown field',
       'spec.priority: must be <= 100',
-      'spec.readyBy: deadlines are not offered by this version of the agent',
+      'spec.readyBy: expected a time such as 2026-11-21T08:00:00Z',
       'spec.window: expected one or a list of {from: "01:00", to: "05:00", timezone: Asia/Shanghai, days: [mon, tue]}, got a mapping',
     ].sort(),
   )
