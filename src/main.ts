@@ -12,6 +12,9 @@ if (major < 22 || (major === 22 && minor < 19)) {
   // the least room, 10 MiB more, at the same speed. Set before anything is loaded, however the process was started.
   setFlagsFromString('--max-semi-space-size=1')
   setFlagsFromString('--semi-space-growth-factor=1')
+  // Two of V8's three compilers only shorten the warm-up, which a daemon does not notice: 8 MiB less without them.
+  setFlagsFromString('--no-sparkplug')
+  setFlagsFromString('--no-maglev')
   // Imported only now: on an older Node some of it can not even be read.
   const { main } = await import('./cli/main.ts')
   process.exitCode = await main()

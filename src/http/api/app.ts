@@ -4,12 +4,12 @@
  */
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyServerFactory } from 'fastify'
 import type { Logger } from 'pino'
 import { Type } from 'typebox'
 import { maxPlanBytes } from '../../plans/schema.ts'
-import { schemaController } from '../compilers.ts'
+import { compileValidator, schemaController } from '../compilers.ts'
 import { sendStatus, toStatus } from '../management/errors.ts'
 import type { ManagementFace } from '../management/face.ts'
 import { addManagementRoutes, managementPath } from '../management/routes.ts'
@@ -85,7 +85,7 @@ function createInstance(factory: FastifyServerFactory | undefined) {
     schemaController,
     ...(factory ? { serverFactory: factory } : {}),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setValidatorCompiler(compileValidator)
   // The schemas of answers describe and type them; they must not quietly drop a field that somebody forgot to describe.
   app.setSerializerCompiler(() => value => JSON.stringify(value))
   return app

@@ -1,5 +1,4 @@
 /** Plans over HTTP: the same documents and statuses as over MQTT. Plan contract, "The plan" and "Status". */
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Right } from '../../access/roles.ts'
@@ -7,6 +6,7 @@ import type { Receipt } from '../../plans/plans.ts'
 import { PlanQuoteSchema } from '../../plans/quote.ts'
 import { maxPlanBytes, PlanSchema, planJsonSchema } from '../../plans/schema.ts'
 import { type PlanStatus, PlanStatusSchema } from '../../plans/status.ts'
+import { compileValidator } from '../compilers.ts'
 import type { ApiAccess } from './access.ts'
 import { ApiError } from './api-error.ts'
 import type { ApiInstance } from './app.ts'
@@ -64,7 +64,7 @@ function addSubmission(app: ApiInstance, plans: PlansFace, access: ApiAccess): v
         },
       },
       // The schema above describes; the intake checks, in the same way for every way in, and lists every problem.
-      validatorCompiler: route => (route.httpPart === 'body' ? () => true : TypeBoxValidatorCompiler(route)),
+      validatorCompiler: route => (route.httpPart === 'body' ? () => true : compileValidator(route)),
     },
     async (request, reply) => {
       const body: unknown = request.body

@@ -10,6 +10,7 @@ import fastify, {
   type FastifyServerFactory,
 } from 'fastify'
 import type { Logger } from 'pino'
+import { schemaController } from '../compilers.ts'
 import { accessOf, admit, checkMethod, decide } from './admission.ts'
 import { type Authorize, pullOnly } from './authorize.ts'
 import { answerBlob } from './blobs.ts'
@@ -48,6 +49,7 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
     logger: false,
     exposeHeadRoutes: false, // a HEAD must not run a GET and throw its body away
     bodyLimit: 1024,
+    schemaController,
     return503OnClosing: false,
     frameworkErrors: (error, _request, reply) => sendError(error, reply, logger),
     ...(serverFactory ? { serverFactory } : {}),
