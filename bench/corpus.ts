@@ -88,14 +88,17 @@ async function makeFleet(layout: Layout): Promise<BenchImage[]> {
   return images
 }
 
-/** Puts all of it into a registry. */
+/** Puts all of it into a registry that keeps its content beside the corpus, unless it has it already. */
 export async function pushCorpus(corpus: Corpus, dir: string, host: string): Promise<void> {
+  const stamp = join(dir, 'pushed')
+  if ((await readFile(stamp, 'utf8').catch(() => undefined)) !== undefined) return
   for (const image of imagesOf(corpus)) {
     await run(findProgram('skopeo') ?? 'skopeo', [
       ...['--insecure-policy', 'copy', '--quiet', '--all', '--preserve-digests', '--dest-tls-verify=false'],
       ...[`oci:${layoutOf(dir, image)}`, `docker://${host}/${image.repository}:${image.tag}`],
     ])
   }
+  await writeFile(stamp, '')
 }
 
 function imagesOf(corpus: Corpus): BenchImage[] {

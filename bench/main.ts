@@ -76,7 +76,7 @@ async function run(options: Options, dir: string, signal: AbortSignal): Promise<
     for (const job of jobs) say(`${job.id.padEnd(14)} ${job.title}`)
     return
   }
-  const upstream = await startRegistry(join(dir, 'upstream'))
+  const upstream = await startRegistry(join(corpusDir, 'upstream'))
   try {
     await pushCorpus(corpus, corpusDir, upstream.host)
     const results: Result[] = []

@@ -6,6 +6,7 @@ import type Database from 'better-sqlite3'
 import { Compile } from 'typebox/compile'
 import { AnnotationsShape, type Descriptor } from '../oci/descriptor.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
+import { withoutSync } from './unsynced.ts'
 
 const annotationsShape = Compile(AnnotationsShape)
 
@@ -184,8 +185,9 @@ export class ContentRows {
     return this.#sql.link.get(repository, digest)?.size
   }
 
+  /** Durable with the manifest that needs it, whose commit comes later. */
   addLink(repository: string, digest: Digest, size: number): void {
-    this.#sql.addLink.run(repository, digest, size, this.#now())
+    withoutSync(this.#db, () => this.#sql.addLink.run(repository, digest, size, this.#now()))
   }
 
   /** Answers false when the repository doesn't show the blob. */

@@ -1,6 +1,7 @@
 /** The ledger of blobs that are still arriving: how far each one is known to be on the disk. SQL for store/. */
 import type Database from 'better-sqlite3'
 import { type Digest, parseDigest } from '../oci/digest.ts'
+import { withoutSync } from './unsynced.ts'
 
 /** What is known about one ingest. */
 export interface IngestRecord {
@@ -27,7 +28,9 @@ interface Row {
 
 const columns = 'digest, size, synced, boot_id, started_at, updated_at'
 
+/** A row that a power loss takes back costs bytes, never trust: it tells of less than is there, and the digest has the last word. */
 export class Ingests {
+  readonly #db: Database.Database
   readonly #find: Database.Statement<[string], Row>
   readonly #list: Database.Statement<[], Row>
   readonly #open: Database.Statement<[string, number, number, string | null, number, number]>
@@ -36,6 +39,7 @@ export class Ingests {
   readonly #now: () => number
 
   constructor(db: Database.Database, now: () => number = Date.now) {
+    this.#db = db
     this.#find = db.prepare(`SELECT ${columns} FROM ingests WHERE digest = ?`)
     this.#list = db.prepare(`SELECT ${columns} FROM ingests ORDER BY updated_at`)
     this.#open = db.prepare(
@@ -61,16 +65,16 @@ export class Ingests {
   /** Writes down that the ingest is being written from now on, during this boot. */
   open(digest: Digest, facts: { size: number; synced: number; bootId: string | undefined }): void {
     const now = this.#now()
-    this.#open.run(digest, facts.size, facts.synced, facts.bootId ?? null, now, now)
+    withoutSync(this.#db, () => this.#open.run(digest, facts.size, facts.synced, facts.bootId ?? null, now, now))
   }
 
   /** Writes down that the first `synced` bytes are on the disk itself. Call it after the sync, never before. */
   record(digest: Digest, synced: number): void {
-    this.#record.run(synced, this.#now(), digest)
+    withoutSync(this.#db, () => this.#record.run(synced, this.#now(), digest))
   }
 
   remove(digest: Digest): void {
-    this.#remove.run(digest)
+    withoutSync(this.#db, () => this.#remove.run(digest))
   }
 }
 

@@ -1,9 +1,11 @@
 /** What an external local registry is known to hold, so that content is mounted and not sent again. Used by the engine, through agent.ts. */
 import type Database from 'better-sqlite3'
 import type { Digest } from '../oci/digest.ts'
+import { withoutSync } from './unsynced.ts'
 
 /** Which content is known to be in which repository of the external registry. Knowledge, not truth: it can be taken back. */
 export class Placements {
+  readonly #db: Database.Database
   readonly #has: Database.Statement<[string, string], { one: number }>
   readonly #add: Database.Statement<[string, string]>
   readonly #remove: Database.Statement<[string, string]>
@@ -12,6 +14,7 @@ export class Placements {
   readonly #everywhere: Database.Statement<[], { repository: string }>
 
   constructor(db: Database.Database) {
+    this.#db = db
     this.#everywhere = db.prepare('SELECT DISTINCT repository FROM placements ORDER BY repository')
     this.#has = db.prepare('SELECT 1 AS one FROM placements WHERE digest = ? AND repository = ?')
     this.#add = db.prepare('INSERT INTO placements (digest, repository) VALUES (?, ?) ON CONFLICT DO NOTHING')
@@ -24,7 +27,7 @@ export class Placements {
   }
 
   add(repository: string, digest: Digest): void {
-    this.#add.run(digest, repository)
+    withoutSync(this.#db, () => this.#add.run(digest, repository))
   }
 
   remove(repository: string, digest: Digest): void {

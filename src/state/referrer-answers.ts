@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { type Descriptor, DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
+import { withoutSync } from './unsynced.ts'
 
 /** Referrers by descriptor, and the tags (cosign's) that point at some. */
 export interface ReferrerAnswer {
@@ -18,11 +19,13 @@ const AnswerShape = Type.Object({
 const shape = Compile(AnswerShape)
 
 export class ReferrerAnswers {
+  readonly #db: Database.Database
   readonly #find: Database.Statement<[string], { found: string }>
   readonly #record: Database.Statement<[string, string, number]>
   readonly #now: () => number
 
   constructor(db: Database.Database, now: () => number = Date.now) {
+    this.#db = db
     this.#find = db.prepare('SELECT found FROM referrer_answers WHERE digest = ?')
     this.#record = db.prepare('INSERT OR REPLACE INTO referrer_answers (digest, found, asked_at) VALUES (?, ?, ?)')
     this.#now = now
@@ -40,6 +43,6 @@ export class ReferrerAnswers {
   }
 
   record(digest: Digest, answer: ReferrerAnswer): void {
-    this.#record.run(digest, JSON.stringify(answer), this.#now())
+    withoutSync(this.#db, () => this.#record.run(digest, JSON.stringify(answer), this.#now()))
   }
 }
