@@ -8,7 +8,6 @@ import { Cleanup } from '../management/lifecycle/cleanup.ts'
 import { DiskMarks, type DiskUsage } from '../management/lifecycle/disk-marks.ts'
 import { EmbeddedShelf } from '../management/lifecycle/embedded-shelf.ts'
 import { ExternalShelf } from '../management/lifecycle/external-shelf.ts'
-import type { ContentLookup } from '../management/lifecycle/held-content.ts'
 import { Lifecycle } from '../management/lifecycle/lifecycle.ts'
 import { Policies } from '../management/lifecycle/policies.ts'
 import { repairContent } from '../management/lifecycle/repair.ts'
@@ -26,6 +25,7 @@ import { Collector } from '../store/collect.ts'
 import type { Store } from '../store/store.ts'
 import { Uses } from '../store/uses.ts'
 import type { ImageRequest } from '../transfer/engine.ts'
+import { lookupIn } from './content-lookup.ts'
 import type { Engine } from './engine.ts'
 import type { ExternalContent } from './local-side.ts'
 
@@ -57,7 +57,7 @@ export class LifecycleSide {
     const { content } = side
     const shelf: Shelf =
       content.kind === 'embedded' ? new EmbeddedShelf(content.store, now) : externalShelf(content, parts, now)
-    const lookup = lookupIn(content.kind === 'embedded' ? content.store : undefined, new ReferrerAnswers(state.db))
+    const lookup = lookupIn(content, new ReferrerAnswers(state.db))
     const cleanup = new Cleanup({ shelf, holds, lookup, namespaces, logger })
     this.policies = new Policies({ state, cleanup, audit, logger, now })
     const usage = () => measureDisk(agent.stateDir, side)
@@ -147,18 +147,6 @@ function createScrub(
     repairContent(digest, { store, engine: engine.transfer, requestsFor }, signal)
   const rows = new ScrubRows(engine.state.db)
   return new Scrub({ upkeep: store.upkeep, rows, repair, audit, logger, now, ...limits })
-}
-
-function lookupIn(store: Store | undefined, answers: ReferrerAnswers): ContentLookup {
-  return {
-    findManifest: (repository, digest) => store?.findManifest(repository, digest),
-    readManifest: async digest => await store?.readManifest(digest),
-    referrersOf: digest => {
-      const found = answers.find(digest)
-      if (found === undefined) return []
-      return [...found.referrers, ...found.tags.map(tag => tag.descriptor)].map(each => each.digest)
-    },
-  }
 }
 
 async function measureDisk(stateDir: string, side: Engine['side']): Promise<DiskUsage> {
