@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { type Logger, pino } from 'pino'
 import { loadConfig } from '../config.ts'
 import type { CommandContext } from './context.ts'
+import { trimMemory } from './trim-memory.ts'
 
 /** Stopping takes at most so long; whatever is cut then goes on at the next start. */
 const stopMs = 20_000
@@ -28,6 +29,7 @@ async function run(context: CommandContext, file: string | undefined): Promise<v
   try {
     logger.info({ version: context.version, config: loaded.file ?? null }, 'starting')
     await agent.start()
+    trimMemory()
   } catch (error) {
     grace.uninstall()
     await agent.stop()

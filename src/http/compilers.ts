@@ -9,8 +9,9 @@ import { Convert } from 'typebox/value'
 
 /** Checks what comes in. Queries, parameters and headers are texts, and are converted first; bodies are taken as they are. */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const shape = Compile(schema)
+  let shape: ReturnType<typeof Compile<TSchema>> | undefined
   return (value: unknown) => {
+    shape ??= Compile(schema) // at the first request: most routes of most agents never see one
     const converted = httpPart === 'body' ? value : Convert(schema, value)
     return shape.Check(converted) ? { value: converted } : { error: [...shape.Errors(converted)] }
   }
