@@ -18,6 +18,7 @@ import type { ManagementFace } from './http/management/face.ts'
 import { DocumentFolder } from './management/folder/document-folder.ts'
 import type { KeptKinds } from './management/folder/keepers.ts'
 import { MqttLink } from './mqtt/link.ts'
+import { readTrustedKeys } from './oci/jws.ts'
 import { formatPlatform } from './oci/platform.ts'
 import { Outbox } from './plans/outbox.ts'
 import { Plans } from './plans/plans.ts'
@@ -139,6 +140,7 @@ export class Agent {
       edge: agent,
       report: mqtt !== undefined,
       rate: hosts => engine.rateOf(hosts),
+      keys: this.#config.plans.trustedKeys.flatMap(readTrustedKeys),
       logger: this.#options.logger,
     })
     return { plans, outbox: new Outbox({ state: engine.state }) }

@@ -9,7 +9,7 @@ import { buildConfig, type CompleteDocument, completeDocument, freeze } from './
 import { type ConfigProblem, checkValue, formatKey, isMapping, type Report } from './config/check.ts'
 import { readEnvironment } from './config/environment.ts'
 import { readConfigFile } from './config/file.ts'
-import { checkFiles, checkSecrets } from './config/files.ts'
+import { checkFiles, checkSecrets, whyNoKey } from './config/files.ts'
 import {
   type DiskMark,
   formatListen,
@@ -108,6 +108,8 @@ export interface Config {
     readonly auditAgeMs: number
   }
   readonly documents: { readonly dir?: string }
+  /** Texts of the key files, checked. */
+  readonly plans: { readonly trustedKeys: readonly string[] }
   readonly log: { readonly level: ConfigDocument['log']['level'] }
 }
 
@@ -213,8 +215,9 @@ function checkRules(document: ConfigDocument, report: Report): void {
       `${low} is not below management.disk.high (${high}), in the same unit: both in % or both a size`,
     )
   }
-  if (document.plans.trustedKeys.length > 0) {
-    report(['plans', 'trustedKeys'], 'signed plans are not supported yet by this version: only []')
+  for (const [at, file] of document.plans.trustedKeys.entries()) {
+    const problem = whyNoKey(file)
+    if (problem !== undefined) report(['plans', 'trustedKeys', at], `${file}: ${problem}`)
   }
   if (document.mqtt && (document.mqtt.certFile === undefined) !== (document.mqtt.keyFile === undefined)) {
     report(['mqtt'], 'certFile and keyFile belong together: one of them is missing')

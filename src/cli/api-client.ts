@@ -156,8 +156,7 @@ export class ApiClient {
     const { body, accept = 'application/json', ...rest } = options
     const { token } = this.#target
     const headers: Record<string, string> = { accept, ...(token ? { authorization: `Bearer ${token}` } : {}) }
-    if (body !== undefined)
-      headers['content-type'] = body.trimStart().startsWith('{') ? 'application/json' : 'application/yaml'
+    if (body !== undefined) headers['content-type'] = contentType(body)
     try {
       return await request(new URL(path, this.#base), {
         method,
@@ -192,6 +191,12 @@ export class ApiClient {
 /** Trusts this certificate and no other. It is known to be the agent's own, so its names don't matter. */
 function trustAlone(certificate: string) {
   return { ca: certificate, allowPartialTrustChain: true, checkServerIdentity: () => undefined }
+}
+
+/** JSON, a signed plan (JWS, compact), or YAML. */
+function contentType(body: string): string {
+  if (body.trimStart().startsWith('{')) return 'application/json'
+  return /^\s*eyJ[\w-]*\./.test(body) ? 'application/jose' : 'application/yaml'
 }
 
 function planPath(name: string): string {

@@ -19,7 +19,7 @@ interface SubmitFlags extends ApiFlags {
 
 export function addPlanSubmit(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('submit'))
-    .argument('<FILE>', 'the plan, JSON or YAML; - reads standard input')
+    .argument('<FILE>', 'the plan, JSON or YAML, or signed (JWS); - reads standard input')
     .option('--wait', 'follow the plan to its end; exit status 0 only when it is Ready')
     .description('hand a plan to the running agent')
     .action((file: string, flags: SubmitFlags) => submit(context, file, flags))

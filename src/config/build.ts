@@ -1,4 +1,5 @@
 /** From a checked document to the {@link Config} that the program works with: texts parsed, secrets read. Used by config.ts. */
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type {
@@ -76,6 +77,7 @@ export function buildConfig(document: CompleteDocument): Config {
     api: buildApi(document.api),
     management: buildManagement(document.management),
     documents: document.documents,
+    plans: { trustedKeys: document.plans.trustedKeys.map(file => readFileSync(file, 'utf8')) },
     access: buildAccessControl(document.access),
     log: { level: log.level },
   }

@@ -1,6 +1,7 @@
 /** The files that a configuration names: they must be readable, and those that hold a secret are read. Used by config.ts. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { type TSchema, Type } from 'typebox'
+import { readTrustedKeys } from '../oci/jws.ts'
 import { isMapping, type KeyPath, type Report } from './check.ts'
 import { factsOf } from './forms.ts'
 
@@ -49,6 +50,18 @@ export function checkSecrets(schema: TSchema, value: unknown, path: KeyPath, rep
     if (username === undefined && (secret !== undefined || file !== undefined)) {
       report([...path, 'username'], `is missing: there is a ${key} without a user name`)
     }
+  }
+}
+
+/** Why a file holds no public key that can be trusted; undefined where it does, or where it was told already that it can't be read. */
+export function whyNoKey(file: string): string | undefined {
+  if (whyUnreadable(file) !== undefined) return undefined
+  if (statSync(file).size > maxSecretBytes) return `is larger than ${maxSecretBytes} bytes: is it the right one?`
+  try {
+    readTrustedKeys(readFileSync(file, 'utf8'))
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
 }
 

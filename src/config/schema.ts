@@ -184,7 +184,9 @@ export const ConfigSchema = Type.Object({
         text('the path of a file', one => one !== '', { path: 'file' }),
         {
           default: [],
-          description: 'Public keys that sign plans. Not supported yet: only [].',
+          example: ['/etc/edge-image-agent/mecm-plans.pem'],
+          description:
+            'Public keys that sign plans: PEM (a key or a certificate), JWK or JWK set; Ed25519, P-256 or RSA. With any, only plans that one of them has signed are taken.',
         },
       ),
     },

@@ -6,6 +6,7 @@
  * them is effective, and only that one has a run and a status.
  */
 import type { Logger } from 'pino'
+import type { TrustedKey } from '../oci/jws.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { PlanRow, PlanRows, Scope, Withdrawal } from '../state/plans.ts'
 import { findLosses, type Loss } from './conflicts.ts'
@@ -53,6 +54,8 @@ export interface IntakeOptions {
   readonly rows: PlanRows
   readonly book: StatusBook
   readonly platforms: readonly Platform[]
+  /** Whose signatures are trusted; with any, nothing else is taken. */
+  readonly keys: readonly TrustedKey[]
   readonly logger: Logger
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -72,11 +75,11 @@ export class Intake {
   /** Checks, stores durably, then returns: the message may be acknowledged. */
   receive(arrival: Arrival): Receipt {
     if (arrival.via === 'mqtt' && arrival.payload.byteLength === 0) {
-      return this.#change(() => this.#withdrawScope(arrival.name, arrival.scope, 'empty'))
+      return this.#change(() => this.#takeEmpty(arrival))
     }
-    const { platforms } = this.#options
-    const topicName = arrival.via === 'mqtt' ? arrival.name : undefined
-    const reading = readPlan(arrival.payload, topicName === undefined ? { platforms } : { platforms, topicName })
+    const { platforms, keys } = this.#options
+    const topic = arrival.via === 'mqtt' ? { topicName: arrival.name } : {}
+    const reading = readPlan(arrival.payload, { platforms, keys, ...topic })
     return this.#change(() => (reading.kind === 'plan' ? this.#take(reading, arrival) : this.#refuse(reading, arrival)))
   }
 
@@ -172,6 +175,20 @@ export class Intake {
     // What was withdrawn here is still retained by the broker and comes back with every connection: that is no new wish. What
     // its own publisher withdrew by an empty payload is gone from there, so this one was sent again.
     return known.withdrawn === 'empty' || (known.withdrawn === 'http' && arrival.via === 'http')
+  }
+
+  /** Where plans have to be signed, an empty payload only cleans up behind one that was withdrawn or refused. */
+  #takeEmpty(arrival: Extract<Arrival, { via: 'mqtt' }>): Receipt {
+    const { name, scope } = arrival
+    if (this.#options.keys.length === 0) return this.#withdrawScope(name, scope, 'empty')
+    const row = this.#options.rows.plan(name, scope)
+    if (row?.withdrawn === null) {
+      const problems = ['a withdrawal has to be signed, too: send the plan with `withdrawn: true`']
+      const says = { kind: 'refused', reason: 'Unsigned', problems, name, package: undefined } as const
+      return this.#refuse({ ...says, revision: row.revision }, arrival)
+    }
+    if (this.#forgetRefusal(name, scope)) return { outcome: 'withdrawn', name }
+    return row ? { outcome: 'unchanged', name, revision: row.revision } : { outcome: 'unknown', name }
   }
 
   #withdrawScope(name: string, scope: Scope, how: Withdrawal): Receipt {

@@ -1,5 +1,6 @@
 /** Bytes as they arrive to a plain value: UTF-8, then JSON or YAML, with limits. Used by plan.ts. */
 import { isMap, isScalar, parseDocument, visit } from 'yaml'
+import { type Jws, readCompactJws, readFlattenedJws, type TrustedKey, verifyJws } from '../oci/jws.ts'
 import { maxPlanBytes } from './schema.ts'
 import type { RejectedReason } from './status.ts'
 
@@ -12,18 +13,52 @@ export type Payload =
   | { readonly kind: 'value'; readonly value: unknown }
   | { readonly kind: 'refused'; readonly reason: RejectedReason; readonly problem: string }
 
-/** Reads a payload. What is wrong is told, never thrown. */
-export function readPayload(bytes: Uint8Array): Payload {
+/**
+ * Reads a payload. What is wrong is told, never thrown.
+ * @param keys whose signatures are trusted: with any, nothing is taken that none of them has signed.
+ */
+export function readPayload(bytes: Uint8Array, keys: readonly TrustedKey[]): Payload {
   if (bytes.byteLength > maxPlanBytes) return invalid(`the plan is larger than ${maxPlanBytes} bytes`)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return invalid('the plan is not UTF-8 text')
+  const text = decode(bytes)
+  if (text === undefined) return invalid('the plan is not UTF-8 text')
+  const compact = readCompactJws(text)
+  if (compact) return readSigned(compact, keys)
+  const payload = readPlain(text)
+  const flattened = payload.kind === 'value' ? readFlattenedJws(payload.value) : undefined
+  if (flattened) return readSigned(flattened, keys)
+  if (keys.length === 0) return payload
+  return {
+    kind: 'refused',
+    reason: 'Unsigned',
+    problem: 'the plan is not signed (JWS), and this edge takes signed plans only',
   }
-  if (/^\s*[\w-]+\.[\w-]+\.[\w-]*\s*$/.test(text) && text.trimStart().startsWith('eyJ')) return signed()
-  const payload = isTooDeep(text) ? invalid(`the plan is nested deeper than ${maxDepth} levels`) : readText(text)
-  return payload.kind === 'value' && isFlattenedJws(payload.value) ? signed() : payload
+}
+
+/** What a signature covers is a plan as any other; not one that is signed once more. */
+function readSigned(jws: Jws, keys: readonly TrustedKey[]): Payload {
+  if (keys.length === 0) {
+    // `Unsigned` would be wrong, and `Invalid` would send people to look for a typo
+    const problem = 'the plan is signed (JWS), and this edge has no trusted keys to check signatures with'
+    return { kind: 'refused', reason: 'Untrusted', problem }
+  }
+  const verified = verifyJws(jws, keys)
+  if (verified.kind === 'untrusted') {
+    return { kind: 'refused', reason: 'Untrusted', problem: `the plan's signature is not trusted: ${verified.problem}` }
+  }
+  const text = decode(verified.payload)
+  return text === undefined ? invalid('the signed plan is not UTF-8 text') : readPlain(text)
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+function readPlain(text: string): Payload {
+  return isTooDeep(text) ? invalid(`the plan is nested deeper than ${maxDepth} levels`) : readText(text)
 }
 
 function readText(text: string): Payload {
@@ -53,23 +88,6 @@ function readYaml(text: string): Payload {
   } catch (error) {
     return invalid(`the plan is neither JSON nor YAML: ${clip(error instanceof Error ? error.message : String(error))}`)
   }
-}
-
-/**
- * A signed plan. No key to check signatures with can be configured yet, so every signature is one that is not trusted:
- * `Unsigned` would be wrong, and `Invalid` would send people to look for a typo.
- */
-function signed(): Payload {
-  return {
-    kind: 'refused',
-    reason: 'Untrusted',
-    problem: 'the plan is signed (JWS), and this version of the agent has no trusted keys to check signatures with',
-  }
-}
-
-/** RFC 7515, 7.2.2: flattened JSON serialization. */
-function isFlattenedJws(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'payload' in value && 'signature' in value
 }
 
 /** Counts brackets as they stand, inside strings as well: 64 unpaired ones in a row are no plan. */

@@ -2,6 +2,7 @@
 
 import { parseDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
+import type { TrustedKey } from '../oci/jws.ts'
 import { type Platform, type PlatformFilter, parsePlatform } from '../oci/platform.ts'
 import { leastRate, parseRate } from '../oci/quantities.ts'
 import {
@@ -57,6 +58,8 @@ export type PlanReading =
 export interface PlanContext {
   /** What images without `platforms` are wanted for. */
   readonly platforms: readonly Platform[]
+  /** Whose signatures are trusted; with any, plans have to be signed. */
+  readonly keys?: readonly TrustedKey[]
   /** The topic's last level, which the plan's name has to be. */
   readonly topicName?: string
 }
@@ -70,7 +73,7 @@ export function isPlanName(text: string): boolean {
 
 /** Reads a payload. Every problem is listed at once; nothing is thrown. */
 export function readPlan(bytes: Uint8Array, context: PlanContext): PlanReading {
-  const payload = readPayload(bytes)
+  const payload = readPayload(bytes, context.keys ?? [])
   if (payload.kind === 'refused') return refused(payload.reason, [payload.problem], undefined)
   const document = payload.value
   const problems = [...listFormProblems(document)]

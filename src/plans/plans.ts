@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
 import type { BackoffOptions } from '../oci/backoff.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { TrustedKey } from '../oci/jws.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { State } from '../state/database.ts'
 import { Ingests } from '../state/ingests.ts'
@@ -38,6 +39,8 @@ export interface PlansOptions {
   readonly retry?: BackoffOptions
   /** Bytes a second that sources have given before, the best of them first; undefined where nothing is known. */
   readonly rate?: (hosts: readonly string[]) => number | undefined
+  /** Whose signatures on plans are trusted. With any, nothing else is taken. */
+  readonly keys?: readonly TrustedKey[]
   /** Plans that run at once. Default 4. */
   readonly maxRuns?: number
   /** Between two tellings of progress. Default 1 s. */
@@ -96,6 +99,7 @@ export class Plans {
       rows,
       book: this.#book,
       platforms: edge.platforms,
+      keys: options.keys ?? [],
       logger,
       now,
       changed: name => this.#queue.changed(name),
@@ -153,7 +157,7 @@ export class Plans {
    */
   async quote(payload: Uint8Array, signal: AbortSignal): Promise<QuoteAnswer> {
     const { state, engine, edge, logger } = this.#options
-    const reading = readPlan(payload, { platforms: edge.platforms })
+    const reading = readPlan(payload, { platforms: edge.platforms, keys: this.#options.keys ?? [] })
     if (reading.kind === 'refused') return { kind: 'refused', problems: reading.problems }
     const ingests = new Ingests(state.db)
     const arrived = (digest: Digest) => ingests.find(digest)?.synced ?? 0

@@ -5,7 +5,8 @@ import type { Phase, RejectedReason, StatusDraft } from './status.ts'
 const hints: Record<RejectedReason, string> = {
   Invalid: 'Correct the plan and send it again.',
   Unsigned: 'Sign the plan with a key that this edge trusts.',
-  Untrusted: 'Sign the plan with a key that this edge trusts; one that knows no keys takes plans without a signature.',
+  Untrusted:
+    'Sign the plan with a key that this edge trusts (`plans.trustedKeys`); one that has no keys takes plans without a signature.',
   Stale: 'Send the plan with a higher revision.',
   Infeasible:
     'Give the plan another deadline; on an edge with too many plans, withdraw those that are not needed any more.',

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -45,6 +46,7 @@ t.test('an empty file is the defaults', async t => {
       scrub: { bytesPerSecond: 20_000_000, everyMs: 604_800_000 },
     },
     documents: {},
+    plans: { trustedKeys: [] },
     log: { level: 'info' },
   })
   t.strictSame(warnings, [])
@@ -111,7 +113,7 @@ upstreams:
 mqtt:
   url: http://broker.example
   prefix: /mecm/#
-plans: {trustedKeys: [/etc/hostname]}
+plans: {trustedKeys: []}
 transfer:
   concurrency: 0
   stallTimeout: 30 seconds
@@ -133,9 +135,21 @@ log: {level: loud}
   ])
 })
 
-t.test('what this version can not do is refused, not ignored', async t => {
-  t.strictSame(problemsOf(t, 'plans: {trustedKeys: [key.pem]}', {}, { 'key.pem': 'key' }), [
-    '1 plans.trustedKeys: signed plans are not supported yet by this version: only []',
+t.test('keys that plans are to be signed with', async t => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const secret = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const files = {
+    'key.pem': pem,
+    'jwk.json': JSON.stringify(publicKey.export({ format: 'jwk' })),
+    'no.pem': 'key',
+    'secret.pem': secret,
+  }
+  const { config } = load(t, 'plans: {trustedKeys: [key.pem, jwk.json]}', {}, files)
+  t.equal(config.plans.trustedKeys.length, 2)
+  t.match(problemsOf(t, 'plans: {trustedKeys: [no.pem, secret.pem]}', {}, files), [
+    /plans.trustedKeys\[0\]: .*no\.pem: this is no public key in PEM or JWK form/,
+    /plans.trustedKeys\[1\]: .*secret\.pem: this is a private key/,
   ])
 })
 

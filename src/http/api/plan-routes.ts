@@ -16,7 +16,15 @@ import { ErrorSchema } from './shapes.ts'
 
 /** The types a plan may be sent as: those of JSON and YAML, and those that clients send unasked. What it is the intake finds out. */
 const planTypes = [
-  ...['application/json', 'application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'],
+  ...[
+    'application/json',
+    'application/yaml',
+    'application/x-yaml',
+    'text/yaml',
+    'text/x-yaml',
+    'application/jose',
+    'application/jose+json',
+  ],
   ...['text/plain', 'application/octet-stream'],
 ]
 
@@ -52,7 +60,13 @@ function addSubmission(app: ApiInstance, plans: PlansFace, access: ApiAccess): v
             }),
           ),
         }),
-        body: { content: { 'application/json': media, 'application/yaml': media } },
+        body: {
+          content: {
+            'application/json': media,
+            'application/yaml': media,
+            'application/jose': { schema: Type.String({ description: 'A plan signed as JWS, compact' }) },
+          },
+        },
         response: {
           202: PlanStatusSchema,
           200: Type.Union([PlanStatusSchema, PlanQuoteSchema]),
