@@ -9,6 +9,7 @@ import { takeInventory } from './agent/inventory.ts'
 import { LifecycleSide } from './agent/lifecycle.ts'
 import { Management } from './agent/management.ts'
 import { protectWanted } from './agent/protection.ts'
+import { steadyFigure } from './agent/steady-figure.ts'
 import { formatListen } from './config/forms.ts'
 import type { Config } from './config.ts'
 import type { AgentFacts } from './http/api/facts.ts'
@@ -149,7 +150,7 @@ export class Agent {
   #createLink(engine: Engine, plans: Plans, outbox: Outbox): MqttLink | undefined {
     const { agent, mqtt } = this.#config
     if (!mqtt) return undefined
-    const { sessionExpiryMs, ...broker } = mqtt
+    const { sessionExpiryMs, progressShare, ...broker } = mqtt
     return new MqttLink({
       ...broker,
       edge: agent.id,
@@ -157,6 +158,7 @@ export class Agent {
       sessionExpirySeconds: Math.ceil(sessionExpiryMs / 1000),
       plans,
       outbox,
+      progressAllowance: () => engine.link.state.rate * progressShare || undefined,
       stateDocument: this.#stateDocument(engine, plans),
       freshState: !outbox.isTakenUp,
       logger: this.#options.logger,
@@ -206,6 +208,7 @@ export class Agent {
     const { side } = engine
     const { agent } = this.#config
     let storage: StorageState | undefined
+    const [used, free] = [steadyFigure(stateStepBytes), steadyFigure(stateStepBytes)]
     const refresh = () => {
       side.storage().then(
         now => {
@@ -223,8 +226,8 @@ export class Agent {
         groups: agent.groups,
         registry: side.facts,
         storage: storage && {
-          usedBytes: roundDown(storage.usedBytes),
-          freeBytes: storage.freeBytes === null ? null : roundDown(storage.freeBytes),
+          usedBytes: used(storage.usedBytes),
+          freeBytes: storage.freeBytes === null ? null : free(storage.freeBytes),
         },
         inventory: takeInventory(side.images(plans.list())),
       }
@@ -233,10 +236,6 @@ export class Agent {
 }
 
 const stateStepBytes = 256 * 1024 * 1024
-
-function roundDown(bytes: number): number {
-  return Math.floor(bytes / stateStepBytes) * stateStepBytes
-}
 
 async function readiness(
   engine: Engine,

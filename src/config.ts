@@ -76,6 +76,8 @@ export interface MqttConfig {
   readonly certFile?: string
   readonly keyFile?: string
   readonly sessionExpiryMs: number
+  /** Of the link's rate, 0 to 1. */
+  readonly progressShare: number
 }
 
 export interface Config {

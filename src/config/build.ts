@@ -21,6 +21,7 @@ import {
   parseDiskMark,
   parseListen,
   parseMirror,
+  parseShare,
   parseUpstreamHost,
 } from './forms.ts'
 import type { ConfigDocument } from './schema.ts'
@@ -121,12 +122,13 @@ function buildAccess(given: RegistryAccess & { readonly passwordFile?: string })
 }
 
 function buildMqtt(mqtt: NonNullable<ConfigDocument['mqtt']>): MqttConfig {
-  const { passwordFile, password: text, sessionExpiry, ...rest } = mqtt
+  const { passwordFile, password: text, sessionExpiry, progressShare, ...rest } = mqtt
   const password = readSecret(text, passwordFile)
   return {
     ...rest,
     ...(password === undefined ? {} : { password }),
     sessionExpiryMs: millisecondsOf(sessionExpiry),
+    progressShare: parsed(progressShare, parseShare),
   }
 }
 

@@ -74,6 +74,13 @@ export function parseDiskMark(text: string): DiskMark | undefined {
   return bytes === undefined || bytes === 0 ? undefined : { bytes }
 }
 
+/** `1%` as 0.01; undefined for any other text, and beyond 0 to 100. */
+export function parseShare(text: string): number | undefined {
+  const parts = /^(\d{1,3}(?:\.\d{1,2})?) ?%$/.exec(text.trim())
+  const share = parts === null ? 0 : Number(parts[1]) / 100
+  return share > 0 && share <= 1 ? share : undefined
+}
+
 /** The host as references name it (`index.docker.io` is `docker.io`); undefined for a text that no reference can name as a host. */
 export function parseUpstreamHost(text: string): string | undefined {
   if (!isRegistryHost(text)) return undefined

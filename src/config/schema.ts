@@ -17,6 +17,7 @@ import {
   list,
   listen,
   parseMirror,
+  parseShare,
   parseUpstreamHost,
   platformText,
   rate,
@@ -158,6 +159,10 @@ const MqttSection = Type.Object(
     caFile: file('/etc/edge-image-agent/mecm-ca.pem', "PEM certificates to trust in place of the system's own."),
     certFile: file('/etc/edge-image-agent/client.crt', 'PEM client certificate; with `keyFile`.'),
     keyFile: file('/etc/edge-image-agent/client.key', 'Its private key.'),
+    progressShare: text('a share of the link from 0.01% to 100%, e.g. 1%', one => parseShare(one) !== undefined, {
+      default: '1%',
+      description: 'What progress messages may take of the measured rate of the link, at most. Statuses always go.',
+    }),
     sessionExpiry: duration('0s', '365d', '7d', 'How long the broker keeps messages for an edge that is away.'),
   },
   { description: 'The link to MECM. Leave it out to run without a broker.' },

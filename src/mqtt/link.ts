@@ -58,6 +58,8 @@ export interface MqttLinkOptions extends BrokerOptions {
   readonly sessionExpirySeconds: number
   readonly plans: Pick<Plans, 'receive' | 'events'>
   readonly outbox: Pick<Outbox, 'next' | 'acknowledged' | 'continueFrom'>
+  /** Bytes a second that progress may take now; no limit while undefined. */
+  readonly progressAllowance?: () => number | undefined
   /** What `state` says beside `edge`, `online` and `at`. */
   readonly stateDocument: () => object
   /** Whether the sequence of statuses has yet to be taken up from the broker: the state folder is new, or never saw one. */
@@ -272,7 +274,7 @@ export class MqttLink {
   }
 
   #newSession(connection: BrokerConnection): Session {
-    const { edge, plans, outbox, stateDocument } = this.#options
+    const { edge, plans, outbox, stateDocument, progressAllowance } = this.#options
     return new Session({
       connection,
       version: this.#version,
@@ -281,6 +283,7 @@ export class MqttLink {
       edge,
       plans,
       outbox,
+      ...(progressAllowance ? { progressAllowance } : {}),
       stateDocument,
       timing: this.#timing,
       now: this.#now,

@@ -26,6 +26,7 @@ export interface SessionOptions {
   readonly edge: string
   readonly plans: Pick<Plans, 'events'>
   readonly outbox: Pick<Outbox, 'next' | 'acknowledged'>
+  readonly progressAllowance?: () => number | undefined
   readonly stateDocument: () => object
   readonly timing: {
     readonly retryMinMs: number
@@ -73,6 +74,7 @@ export class Session {
       topicOf,
       statusesWait: () => this.#statuses.busy,
       intervalMs: timing.progressIntervalMs,
+      allowance: options.progressAllowance ?? (() => undefined),
     })
   }
 
