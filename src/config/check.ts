@@ -2,6 +2,7 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { nearest } from '../oci/nearest.ts'
+import { withoutUserinfo } from '../oci/userinfo.ts'
 import { factsOf, maxListItems } from './forms.ts'
 
 export type KeyPath = readonly (string | number)[]
@@ -76,7 +77,10 @@ function unknownKey(key: string, known: readonly string[]): string {
   return `is not a key of the configuration${near === undefined ? `; expected one of ${known.join(', ')}` : `; did you mean "${near}"?`}`
 }
 
+/** What is in lists and mappings is not shown: it may be a password. */
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object' && value !== null) return 'a mapping'
+  const text = JSON.stringify(typeof value === 'string' ? withoutUserinfo(value) : value) ?? String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }

@@ -5,6 +5,7 @@
 import { type TObject, type TSchema, Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { nearest } from '../oci/nearest.ts'
+import { withoutUserinfo } from '../oci/userinfo.ts'
 
 /** What a field's schema says beyond its type. */
 export interface FieldFacts {
@@ -112,7 +113,7 @@ function join(path: string, key: string): string {
 function show(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (isMapping(value)) return 'a mapping'
-  const text = JSON.stringify(value) ?? String(value)
+  const text = JSON.stringify(typeof value === 'string' ? withoutUserinfo(value) : value) ?? String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
 

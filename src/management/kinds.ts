@@ -5,6 +5,7 @@
 import { validate as isCron } from 'node-cron'
 import { type Static, type TSchema, Type } from 'typebox'
 import { isRegistryHost, isRepository, isTag } from '../oci/reference.ts'
+import { hasUserinfo, withoutUserinfo } from '../oci/userinfo.ts'
 import { type FieldFacts, textField } from './fields.ts'
 import { parseGoDuration } from './go-duration.ts'
 import { parseTagPattern } from './tag-pattern.ts'
@@ -231,9 +232,9 @@ function goDuration(fallback: string, leastMs: number, description: string) {
 
 /** `https://harbor.example/v2/` is `harbor.example`. */
 function correctDomain(value: string): string | undefined {
-  const host = value
+  const host = withoutUserinfo(value)
+    .replace(/^…@/, '')
     .replace(/^[a-z][a-z0-9+.-]*:\/\//i, '')
-    .replace(/^[^/@]*@/, '')
     .replace(/[/?#].*$/s, '')
   if (host === value || !isRegistryHost(host)) return undefined
   return `expected host[:port], without a scheme and a path: write "${host}"`
@@ -241,7 +242,8 @@ function correctDomain(value: string): string | undefined {
 
 /** `library/nginx:1.27` is the path `library/nginx` and the tag `1.27`; a host before it belongs to the source. */
 function correctPath(value: string): string | undefined {
-  const bare = value.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '').replace(/@.*$/s, '')
+  const own = hasUserinfo(value) ? withoutUserinfo(value).replace(/^…@/, '') : value
+  const bare = own.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '').replace(/@.*$/s, '')
   const colon = bare.lastIndexOf(':')
   const tag = colon > bare.lastIndexOf('/') ? bare.slice(colon + 1) : ''
   const path = tag === '' ? bare : bare.slice(0, colon)

@@ -4,6 +4,7 @@
  */
 import { type Digest, parseDigest } from './digest.ts'
 import { ImageError } from './errors.ts'
+import { hasUserinfo, withoutUserinfo } from './userinfo.ts'
 
 /** A place in a registry: which host, which repository. */
 export interface RepositoryReference {
@@ -73,6 +74,7 @@ export function parseRepositoryReference(text: string): RepositoryReference {
  * @throws ImageError `NAME_INVALID` or `TAG_INVALID`.
  */
 export function parseTarget(text: string): Target {
+  refuseUserinfo(text)
   const { name, tag, digest } = splitVersion(text, text)
   if (digest !== undefined) throw new ImageError('NAME_INVALID', `"${clip(text)}": a target has a tag, not a digest`)
   checkRepository(name, text)
@@ -95,6 +97,7 @@ function withLibrary(registry: string, path: string): string {
 }
 
 function splitRegistry(text: string): { registry: string; path: string } {
+  refuseUserinfo(text)
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     const rest = text.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '')
     throw new ImageError('NAME_INVALID', `"${clip(text)}" starts with a scheme; write it without: "${clip(rest)}"`)
@@ -108,6 +111,15 @@ function splitRegistry(text: string): { registry: string; path: string } {
   const host = first.toLowerCase()
   const hub = host === 'index.docker.io' || host === 'registry-1.docker.io'
   return { registry: hub ? 'docker.io' : host, path: text.slice(slash + 1) }
+}
+
+/** First of all: what is quoted of one that is wrong elsewhere may be a part of the password. */
+function refuseUserinfo(text: string): void {
+  if (!hasUserinfo(text)) return
+  throw new ImageError(
+    'NAME_INVALID',
+    `"${clip(text)}" begins with a user name and password; write it without: "${clip(withoutUserinfo(text).slice(2))}"; they belong into the configuration or an image source`,
+  )
 }
 
 function splitVersion(path: string, whole: string): { name: string; tag?: string; digest?: Digest } {
@@ -144,6 +156,7 @@ function checkRepository(repository: string, whole: string): void {
   throw new ImageError('NAME_INVALID', `"${clip(whole)}": ${why ?? hint}`)
 }
 
-function clip(text: string): string {
+function clip(given: string): string {
+  const text = withoutUserinfo(given)
   return text.length > 200 ? `${text.slice(0, 200)}…` : text
 }

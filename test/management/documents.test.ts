@@ -210,3 +210,16 @@ t.test('Go durations', async t => {
   for (const text of ['', '5', '1d', '-1h', '1h 30m', 'h', '1e3s', '9'.repeat(40)])
     t.equal(parseGoDuration(text), undefined, text)
 })
+
+t.test('a password in an address is left out of what is said about it', async t => {
+  for (const given of [`u:${secret}@h.example`, `https://u:${secret}@h.example/v2/`, `u:12/${secret}@h.example`]) {
+    const problems = problemsOf(() => readRegistrySecret(source({ domain: given }))).join()
+    t.match(problems, /^spec\.domain: expected host\[:port\].*"h\.example"/, given)
+    t.notMatch(problems, new RegExp(`${secret}|u:`))
+  }
+  for (const given of [`https://u:${secret}@h.example/mecm/app`, `u:${secret}@h.example/mecm/app:1`]) {
+    const problems = problemsOf(() => readRepository(repository({ repository: given }))).join()
+    t.match(problems, /write repository: "mecm\/app"/, given)
+    t.notMatch(problems, new RegExp(secret))
+  }
+})

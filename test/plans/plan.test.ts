@@ -286,7 +286,7 @@ t.test('a signed plan is refused as untrusted: there is no key to check it with'
 t.test('credentials do not come back in what is reported', async t => {
   const [problem] = problemsOf(planOf('x', ['https://robot:hunter2@up.example/a:1']))
   t.notMatch(problem, /hunter2/)
-  t.match(problem, /without: "…@up\.example/)
+  t.match(problem, /without: "up\.example/)
 })
 
 t.test('name and revision are made out of a refused plan as far as can be', async t => {
