@@ -92,7 +92,8 @@ export async function explainPlan(facts: WhyFacts, wants: (at: number) => boolea
 /** The plan's standing as sentences. */
 export function sayPlan(why: PlanWhy): string[] {
   const { plan, phase, reason, message, hint, position, nextTryAt, failures, lastError, readyBy, quote } = why
-  const says = [`the plan ${plan} wants it: ${phase}${reason === null ? '' : ` (${reason})`} since ${why.since}`]
+  const wants = phase === 'Withdrawn' ? 'does not want it any more' : 'wants it'
+  const says = [`the plan ${plan} ${wants}: ${phase}${reason === null ? '' : ` (${reason})`} since ${why.since}`]
   if (message !== null) says.push(message)
   if (position !== null) says.push(position === 1 ? 'its turn is next' : `${position - 1} plans come before it`)
   if (why.space !== null && why.space.missing > 0) {

@@ -102,3 +102,16 @@ t.test('a refused plan is explained, too; those that ended well come last', asyn
     'of the images, those that are asked about',
   )
 })
+
+t.test('a plan that was withdrawn wants nothing any more', async t => {
+  const site = new PlanSite(t.testdir()).start()
+  t.teardown(() => site.stop())
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [{ name: 'web', size: 1 }], gate: forever })
+  site.send(planOf('shop', ['up.example/web:1']))
+  await site.reached('shop', 'Fetching')
+  site.empty('shop')
+  const { first, text } = await why(site, 'shop')
+  t.match(first, { phase: 'Withdrawn', link: [], hosts: [] })
+  t.match(text, /does not want it any more: Withdrawn/)
+  t.same(await site.plans.why('web:1'), [])
+})
