@@ -219,7 +219,7 @@ t.test('a password in an address is left out of what is said about it', async t 
   }
   for (const given of [`https://u:${secret}@h.example/mecm/app`, `u:${secret}@h.example/mecm/app:1`]) {
     const problems = problemsOf(() => readRepository(repository({ repository: given }))).join()
-    t.match(problems, /write repository: "mecm\/app"/, given)
+    t.match(problems, /write repository: ".*mecm\/app"/, given)
     t.notMatch(problems, new RegExp(secret))
   }
 })
