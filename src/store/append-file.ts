@@ -16,8 +16,7 @@ export interface AppendTarget {
 }
 
 export interface AppendFileOptions {
-  /** Bytes of one of the two buffers; less for a file that stays smaller. */
-  readonly bufferBytes: number
+  readonly buffers: BlockBuffers
   /** Sync after so many bytes, whichever of the two comes first. */
   readonly syncBytes: number
   readonly syncMs: number
@@ -28,6 +27,33 @@ export interface AppendFileOptions {
 }
 
 /**
+ * The memory that files gather their bytes in, used over and over: memory made anew for every blob is what the garbage collector
+ * would work for most. One for all the files of a store.
+ */
+export class BlockBuffers {
+  readonly #bytes: number
+  readonly #idle: Buffer[] = []
+
+  /** @param most bytes that any file will take, where that is known: smaller ones then need less memory. */
+  constructor(most = blockBytes) {
+    this.#bytes = Math.max(1, Math.min(blockBytes, most))
+  }
+
+  take(): Buffer {
+    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
+  }
+
+  /** Takes a buffer back that nobody reads or writes any more. */
+  give(buffer: Buffer): void {
+    if (this.#idle.length < maxIdle) this.#idle.push(buffer)
+  }
+}
+
+const blockBytes = 256 * 1024
+/** Two for each of eight files; more are let go of. */
+const maxIdle = 16
+
+/**
  * On a slow link, chunks come further apart than this many milliseconds and each is written at once, so that a kill loses nothing;
  * on a fast one they gather until the buffer is full.
  */
@@ -36,10 +62,10 @@ const gatherMs = 5
 export class AppendFile {
   readonly #file: AppendTarget
   readonly #options: AppendFileOptions
-  #filling: Buffer
+  #filling: Buffer | undefined
   #filled = 0
-  #spare: Buffer
-  /** Taken and not yet written; a failed write leaves the rest here for the next try. */
+  /** The buffer whose bytes are being written, and what is left of them; a failed write leaves the rest for the next try. */
+  #writing: Buffer | undefined
   #block: Buffer = Buffer.alloc(0)
   #position: number
   #synced: number
@@ -56,8 +82,6 @@ export class AppendFile {
     this.#position = at.position
     this.#synced = at.synced
     this.#options = options
-    this.#filling = Buffer.allocUnsafeSlow(options.bufferBytes)
-    this.#spare = Buffer.allocUnsafeSlow(options.bufferBytes)
   }
 
   /** Where the next byte goes. */
@@ -77,7 +101,8 @@ export class AppendFile {
   async append(chunk: Uint8Array): Promise<void> {
     let rest = chunk
     while (rest.byteLength > 0) {
-      if (this.#filled === this.#filling.byteLength) await this.#turn()
+      if (this.#filled === this.#filling?.byteLength) await this.#turn()
+      this.#filling ??= this.#options.buffers.take()
       const part = rest.subarray(0, this.#filling.byteLength - this.#filled)
       this.#filling.set(part, this.#filled)
       this.#filled += part.byteLength
@@ -97,15 +122,19 @@ export class AppendFile {
   /** Waits for what is under way and closes the file; what only the buffer holds is lost without a {@link flush}. */
   async close(): Promise<void> {
     await this.#running
+    if (this.#filling) this.#options.buffers.give(this.#filling)
+    this.#filling = undefined
     await this.#file.close()
   }
 
-  /** Hands the full buffer to the disk and goes on with the other one. */
+  /** Hands the buffer to the disk; the next chunk goes into another one. */
   async #turn(): Promise<void> {
     await this.#settle()
+    if (!this.#filling) return
     const taken = this.#filling.subarray(0, this.#filled)
     this.#block = taken
-    ;[this.#filling, this.#spare] = [this.#spare, this.#filling]
+    this.#writing = this.#filling
+    this.#filling = undefined
     this.#filled = 0
     this.#writtenAt = performance.now()
     this.#running = this.#write()
@@ -133,6 +162,8 @@ export class AppendFile {
       this.#position += bytesWritten
       this.#block = this.#block.subarray(bytesWritten)
     }
+    if (this.#writing) this.#options.buffers.give(this.#writing)
+    this.#writing = undefined
     const due = this.#position - this.#synced >= this.#options.syncBytes
     const late = performance.now() - this.#syncedAt >= this.#options.syncMs
     if (due || late) await this.#sync()

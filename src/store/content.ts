@@ -12,6 +12,7 @@ import { ImageError } from '../oci/errors.ts'
 import { maxManifestBytes } from '../oci/manifest.ts'
 import { toStateError } from '../state/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
+import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
 import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest } from './ingest.ts'
 import {
@@ -56,6 +57,7 @@ export class ContentStore {
   /** The folder of the layout. */
   readonly root: string
   readonly #ingests: Ingests
+  readonly #buffers = new BlockBuffers()
   readonly #logger: Logger
   readonly #syncBytes: number
   readonly #bootId: string | undefined
@@ -160,6 +162,7 @@ export class ContentStore {
         {
           root: this.root,
           ingests: this.#ingests,
+          buffers: this.#buffers,
           logger: this.#logger,
           syncBytes: this.#syncBytes,
           bootId: this.#bootId,

@@ -11,7 +11,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
-import { AppendFile } from './append-file.ts'
+import { AppendFile, type BlockBuffers } from './append-file.ts'
 import { hashFile } from './hash-file.ts'
 import { blobPath, ingestPath, localError, syncFolder } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
@@ -19,6 +19,7 @@ import { fileSize } from './stored-blob.ts'
 export interface IngestContext {
   readonly root: string
   readonly ingests: Ingests
+  readonly buffers: BlockBuffers
   readonly logger: Logger
   /** Sync and record the offset after so many bytes. */
   readonly syncBytes: number
@@ -36,7 +37,6 @@ export interface IngestEnd {
   readonly replaced: number
 }
 
-const bufferBytes = 256 * 1024
 /** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
 const syncMs = 10_000
 
@@ -96,7 +96,7 @@ export class BlobIngest {
     this.#context = context
     this.#hash = start.hash
     this.#file = new AppendFile(start.file, start, {
-      bufferBytes: Math.max(1, Math.min(bufferBytes, descriptor.size - start.position)),
+      buffers: context.buffers,
       syncBytes: context.syncBytes,
       syncMs,
       taken: bytes => start.hash.update(bytes),

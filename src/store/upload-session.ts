@@ -10,7 +10,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestMatches } from '../oci/digest.ts'
 import type { UploadRecord, UploadRows } from '../state/uploads.ts'
-import { AppendFile } from './append-file.ts'
+import { AppendFile, BlockBuffers } from './append-file.ts'
 import { hashFile } from './hash-file.ts'
 import { localError, uploadPath } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
@@ -34,7 +34,6 @@ export interface AppendLimits {
   readonly maxBytes: number
 }
 
-const bufferBytes = 256 * 1024
 /** Sync at least so often while bytes come. */
 const syncMs = 10_000
 /** Read and write, made where it is missing, never cut. */
@@ -153,7 +152,7 @@ export class UploadSession {
       const hash = await this.#hashOf(file, signal)
       const at = { position: this.#offset, synced: this.#synced }
       return new AppendFile(file, at, {
-        bufferBytes: Math.max(1, Math.min(bufferBytes, length ?? bufferBytes)),
+        buffers: new BlockBuffers(length),
         syncBytes,
         syncMs,
         taken: bytes => {

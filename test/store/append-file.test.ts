@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { AppendFile, type AppendTarget } from '../../src/store/append-file.ts'
+import { AppendFile, type AppendTarget, BlockBuffers } from '../../src/store/append-file.ts'
 import { seededBytes } from '../fixtures/layers.ts'
 
 /** A file in memory that notes what is done to it, and fails when told to. */
@@ -37,10 +37,10 @@ class ScriptedFile implements AppendTarget {
   }
 }
 
-function openAppend(file: ScriptedFile, at = { position: 0, synced: 0 }) {
+function openAppend(file: ScriptedFile, at = { position: 0, synced: 0 }, buffers = new BlockBuffers(1000)) {
   const hash = createHash('sha256')
   const append = new AppendFile(file, at, {
-    bufferBytes: 1000,
+    buffers,
     syncBytes: 4000,
     syncMs: 60_000,
     taken: bytes => hash.update(bytes),
@@ -122,4 +122,40 @@ t.test('it goes on where an earlier one stopped', async t => {
   t.ok(file.log.includes('record 505'))
   await append.close()
   t.equal(file.log.at(-1), 'close')
+})
+
+t.test('the memory of one file serves the next, and never two at once', async t => {
+  const buffers = new BlockBuffers(1000)
+  const lent = new Set<Buffer>()
+  const seen = new Set<Buffer>()
+  const { take, give } = { take: buffers.take.bind(buffers), give: buffers.give.bind(buffers) }
+  buffers.take = () => {
+    const buffer = take()
+    t.notOk(lent.has(buffer), 'lent to one at a time')
+    lent.add(buffer)
+    seen.add(buffer)
+    return buffer
+  }
+  buffers.give = buffer => {
+    t.ok(lent.delete(buffer), 'given back once')
+    give(buffer)
+  }
+  const contents = ['a', 'b', 'c', 'd'].map(seed => seededBytes(seed, 5300))
+  for (const pair of [contents.slice(0, 2), contents.slice(2)]) {
+    const files = pair.map(() => new ScriptedFile())
+    const appends = files.map(file => openAppend(file, { position: 0, synced: 0 }, buffers).append)
+    for (let at = 0; at < 5300; at += 530) {
+      await Promise.all(
+        appends.map((append, nth) => append.append(pair[nth]?.subarray(at, at + 530) ?? Buffer.alloc(0))),
+      )
+    }
+    for (const append of appends) await append.flush()
+    for (const append of appends) await append.close()
+    t.same(
+      files.map(file => file.content),
+      pair,
+    )
+  }
+  t.equal(lent.size, 0)
+  t.ok(seen.size <= 4, `${seen.size} buffers for four files`)
 })
