@@ -34,6 +34,8 @@ export interface BlobFetcherOptions {
 
 /** Tries in a row that brought no byte before the plan is told. */
 const maxFailures = 5
+/** A connection that brought so many bytes before it broke is followed by another at once, so that a link that cuts often is used to the full. */
+const worthwhileBytes = 256 * 1024
 /** A wait that a registry asks for beyond this is left to the plan, which gives up its place in the queue meanwhile. */
 const longestWaitMs = 15_000
 
@@ -50,11 +52,12 @@ type Try =
   | { readonly outcome: 'done' }
   /** Stopped without a fault: for a more urgent blob, or because the link closed. */
   | { readonly outcome: 'gave way' }
-  | { readonly outcome: 'failed'; readonly error: ImageError; readonly source: Source; readonly progressed: boolean }
+  | { readonly outcome: 'failed'; readonly error: ImageError; readonly source: Source; readonly gained: number }
 
 /** What one try may use, and what ends it. */
 interface Turn {
   readonly signal: AbortSignal
+  readonly slot: Slot
   readonly pass: LinkPass
   readonly choice: SourceChoice
   readonly attempt: Attempt
@@ -137,12 +140,12 @@ export class BlobFetcher {
       if (tried.outcome === 'done') return choice.notes
       signal.throwIfAborted()
       if (tried.outcome === 'gave way') continue
-      const { error, source, progressed } = tried
+      const { error, source, gained } = tried
       for (const waiter of shared.waiters.keys()) waiter.progress?.retried?.(shared.blob, error)
       if (error.side === 'local') throw error
-      failures = progressed ? 1 : failures + 1
+      failures = gained > 0 ? 1 : failures + 1
       if (choice.failed(source, error, this.#sourcesOf(shared)) || failures >= maxFailures) throw error
-      const wait = Math.max(this.#wait(failures), error.retryAfterMs ?? 0)
+      const wait = Math.max(gained >= worthwhileBytes ? 0 : this.#wait(failures), error.retryAfterMs ?? 0)
       if (wait > longestWaitMs) throw error
       logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
       await sleep(wait, undefined, { signal })
@@ -198,7 +201,7 @@ export class BlobFetcher {
     const signal = AbortSignal.any([shared.controller.signal, slot.signal, pass.signal, attempt.signal])
     const before = { bytes: 0 }
     try {
-      await this.#move(shared, source, { signal, pass, choice, attempt }, before)
+      await this.#move(shared, source, { signal, slot, pass, choice, attempt }, before)
       this.#options.sources.report(source, undefined)
       choice.succeeded(source)
       this.#options.ledger.blobFetched()
@@ -207,7 +210,7 @@ export class BlobFetcher {
       if (isPause(signal.reason) && !shared.controller.signal.aborted) return { outcome: 'gave way' }
       const error = describe(toImageError(cause), shared.blob, source)
       if (error.side !== 'local') this.#options.sources.report(source, error, before.bytes > 0)
-      return { outcome: 'failed', error, source, progressed: before.bytes > 0 }
+      return { outcome: 'failed', error, source, gained: before.bytes }
     } finally {
       pass.leave()
     }
@@ -224,6 +227,8 @@ export class BlobFetcher {
       if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, turn, count)
       // Complete is complete, though the turn has ended meanwhile.
       shared.controller.signal.throwIfAborted()
+      // The next one's bytes come while the disk makes sure of these.
+      turn.slot.release()
       await ingest.commit()
     } finally {
       await ingest.close()

@@ -1,5 +1,7 @@
 import t from 'tap'
+import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
+import { ImageError } from '../../src/oci/errors.ts'
 import {
   type Answer,
   blob,
@@ -160,4 +162,42 @@ t.test('a more urgent blob takes the turn; the other one goes on afterwards from
   await lowDone
   t.same(up.asked, [0, 0, 40])
   t.equal(low.seen.retried, 0, 'giving way is no failure')
+})
+
+t.test('a connection that brought much before it broke is followed by the next without a wait', async t => {
+  const content = Buffer.alloc(1_000_000, 'x')
+  const large: Descriptor = { ...blob, digest: digestOf(content), size: content.byteLength }
+  const cut: Answer = offset => ({
+    offset,
+    body: (async function* () {
+      yield content.subarray(offset, offset + 300_000)
+      if (offset + 300_000 < content.byteLength) throw new ImageError('UNAVAILABLE', 'cut')
+    })(),
+  })
+  const up = scripted('up.example', cut)
+  const { fetcher } = build([up], { backoff: { firstMs: 600_000, maxMs: 600_000 } })
+  const { seen, fetch } = options()
+  await fetcher.fetch(large, request(), fetch)
+  t.same(up.asked, [0, 300_000, 600_000, 900_000])
+  t.equal(seen.retried, 3)
+})
+
+t.test("the next blob's bytes come while the disk makes sure of the one before", async t => {
+  const others = Buffer.from('abcdefghij')
+  const other: Descriptor = { ...blob, digest: digestOf(others), size: others.byteLength }
+  const asked = Promise.withResolvers<void>()
+  const up = scripted('up.example', rest, offset => {
+    asked.resolve()
+    return { offset, body: chunks(others) }
+  })
+  const { fetcher, local } = build([up])
+  const openIngest = local.openIngest.bind(local)
+  local.openIngest = async wanted => {
+    const ingest = await openIngest(wanted)
+    if (wanted.digest !== blob.digest) return ingest
+    const { commit } = ingest
+    return Object.assign(ingest, { commit: () => asked.promise.then(commit) })
+  }
+  await Promise.all([fetcher.fetch(blob, request(), options().fetch), fetcher.fetch(other, request(), options().fetch)])
+  t.same([...local.blobs.values()].map(String).sort(), [String(bytes), String(others)].sort())
 })
