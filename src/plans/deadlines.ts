@@ -50,7 +50,7 @@ export class Deadlines {
     const [first] = plan.images
     // Not quoted yet, all here, or waiting for space, which says itself what is missing
     if (report.outlook === undefined || bytes === 0 || first === undefined) return
-    if (entry.last === undefined || entry.last.why.reason === 'Space') return
+    if (entry.last === undefined || entry.last.why.reason === 'Space' || waitsToTry(entry)) return
     const hosts = engine.hostsOf(first)
     const outlook = judgeTime(plan, { bytes, disk: 0, ahead, hosts }, { engine, now: now(), rate: rate(hosts) })
     const before = report.outlook.verdict

@@ -119,7 +119,9 @@ class Pass {
     const all = unique([...this.images.values()].flatMap(image => [image.root, ...image.manifests, ...image.blobs]))
     const missing = this.#allMissing()
     report.expect(all, missing, this.#bytesToStore(missing))
-    report.outlook = await this.#context.judge(this.#needs())
+    const outlook = await this.#context.judge(this.#needs())
+    // Of what could not be asked about, it is not known how much it is
+    report.outlook = this.#failures.size > 0 ? { ...outlook, readyAt: undefined } : outlook
   }
 
   /** Whether the disk has no room for what is missing. */

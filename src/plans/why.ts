@@ -103,8 +103,8 @@ export function sayPlan(why: PlanWhy): string[] {
   }
   if (!isTerminal(phase)) says.push(...why.link)
   for (const image of why.images)
-    if (image.error !== null && image.error !== message) says.push(`${image.target}: ${image.error}`)
-  if (lastError !== null) {
+    if (image.error !== null && !message?.includes(image.error)) says.push(`${image.target}: ${image.error}`)
+  if (lastError !== null && !message?.includes(lastError.message)) {
     const where = lastError.target === null ? '' : ` at ${lastError.target}`
     says.push(`last error${where}, ${lastError.at}: ${lastError.code}: ${lastError.message}`)
   }

@@ -27,6 +27,8 @@ t.test('a try that failed: error, hint, how often, and when it is tried next', a
     t.match(first, { plan: 'shop', phase: 'Waiting', reason: 'Retry', failures: 1, hosts: ['up.example'] }, name)
     t.match(first.lastError, { code: 'UNAVAILABLE', target: 'web:1', at: '2026-11-21T08:00:00Z' })
     t.ok(Date.parse(first.nextTryAt ?? '') > epoch)
+    t.equal(text.split('registry is away').length, 2, 'told once')
+    t.equal(first.quote?.readyAt ?? null, null, 'of what could not be asked about, nothing is promised')
     t.match(text, /UNAVAILABLE: registry is away/)
     t.match(text, /the next try is at 2026-11-21T08:0/)
     t.match(text, /what to do: /)
