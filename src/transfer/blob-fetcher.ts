@@ -144,8 +144,10 @@ export class BlobFetcher {
       for (const waiter of shared.waiters.keys()) waiter.progress?.retried?.(shared.blob, error)
       if (error.side === 'local') throw error
       failures = gained > 0 ? 1 : failures + 1
-      if (choice.failed(source, error, this.#sourcesOf(shared)) || failures >= maxFailures) throw error
-      const wait = Math.max(gained >= worthwhileBytes ? 0 : this.#wait(failures), error.retryAfterMs ?? 0)
+      const sources = this.#sourcesOf(shared)
+      if (choice.failed(source, error, sources) || failures >= maxFailures) throw error
+      const wished = choice.hasOther(source, sources) ? 0 : (error.retryAfterMs ?? 0)
+      const wait = Math.max(gained >= worthwhileBytes ? 0 : this.#wait(failures), wished)
       if (wait > longestWaitMs) throw error
       logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
       await sleep(wait, undefined, { signal })
@@ -207,8 +209,10 @@ export class BlobFetcher {
       this.#options.ledger.blobFetched()
       return { outcome: 'done' }
     } catch (cause) {
-      if (isPause(signal.reason) && !shared.controller.signal.aborted) return { outcome: 'gave way' }
       const error = describe(toImageError(cause), shared.blob, source)
+      const isPaused = isPause(signal.reason) && !shared.controller.signal.aborted
+      // Wrong content is told even so: it is gone, and somebody sent it.
+      if (isPaused && error.code !== 'DIGEST_MISMATCH') return { outcome: 'gave way' }
       if (error.side !== 'local') this.#options.sources.report(source, error, before.bytes > 0)
       return { outcome: 'failed', error, source, gained: before.bytes }
     } finally {
@@ -229,6 +233,7 @@ export class BlobFetcher {
       shared.controller.signal.throwIfAborted()
       // The next one's bytes come while the disk makes sure of these.
       turn.slot.release()
+      turn.attempt.end()
       await ingest.commit()
     } finally {
       await ingest.close()

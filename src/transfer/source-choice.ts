@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { shortDigest } from '../oci/digest.ts'
-import { ImageError } from '../oci/errors.ts'
+import { type ErrorCode, ImageError } from '../oci/errors.ts'
 import type { Attempt } from './source-attempt.ts'
 import type { SourceHealth } from './source-health.ts'
 import { nameOf, type Source } from './sources.ts'
@@ -35,8 +35,8 @@ export class SourceChoice {
   readonly #health: SourceHealth
   readonly #logger: Logger
   readonly #failures = new Map<string, number>()
-  /** Those that say for good that they don't have it, or that sent wrong bytes all by themselves. */
-  readonly #useless = new Set<string>()
+  /** Those that say for good that they don't have it, or that sent wrong bytes all by themselves; with their codes. */
+  readonly #useless = new Map<string, ErrorCode>()
   #wrong = 0
   /** The hosts that brought what is on disk. */
   readonly #givers = new Set<string>()
@@ -110,17 +110,23 @@ export class SourceChoice {
   failed(source: Source, error: ImageError, sources: readonly Source[]): boolean {
     this.#failures.set(nameOf(source), this.#failedOf(source) + 1)
     if (error.code === 'DIGEST_MISMATCH') this.#findLiar(source)
-    else if (!error.transient && error.code !== 'TLS') this.#useless.add(nameOf(source))
+    else if (!error.transient && error.code !== 'TLS') this.#useless.set(nameOf(source), error.code)
     if (isContentError(error)) return ++this.#wrong >= (sources.length < 2 ? 2 : Math.min(maxWrong, sources.length + 1))
     return !error.transient && sources.every(each => this.#failures.has(nameOf(each)))
   }
 
+  /** Whether another source can be asked at once, without waiting for this one. */
+  hasOther(source: Source, sources: readonly Source[]): boolean {
+    const isOther = (each: Source) => each.upstream.host !== source.upstream.host && !this.#useless.has(nameOf(each))
+    return sources.some(each => isOther(each) && this.#isFit(each))
+  }
+
   #findLiar(source: Source): void {
     const { host } = source.upstream
-    const isAlone = [...this.#givers].every(giver => giver === host)
+    const isAlone = this.#givers.size > 0 && [...this.#givers].every(giver => giver === host)
     if (isAlone) {
       this.#blame(host)
-      this.#useless.add(nameOf(source))
+      this.#useless.set(nameOf(source), 'DIGEST_MISMATCH')
     } else {
       this.#suspects = new Set(this.#givers)
       this.#failures.clear()
@@ -161,7 +167,8 @@ export class SourceChoice {
     if (first === undefined || waits.length === 0) return
     const { host } = first.upstream
     const why = this.#health.of(host).why ?? 'it failed a moment ago'
-    throw new ImageError('UNAVAILABLE', `${host} may have the blob but rests now: ${why}`, {
+    const others = [...this.#useless].map(([name, code]) => `${name}: ${code}`).join(', ')
+    throw new ImageError('UNAVAILABLE', `${others}; ${host} may have the blob but rests now: ${why}`, {
       side: 'upstream',
       doing: `fetch blob ${shortDigest(this.#blob.digest)}`,
       host,

@@ -24,8 +24,15 @@ export interface HostHealth {
   readonly why: string | null
 }
 
-/** What a host does for which it rests: it can't be reached, or costs a time-out. */
-const restingCodes: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS', 'TLS'])
+/** What a host does for which it rests: it can't be reached, costs a time-out, or asks for it. */
+const restingCodes: ReadonlySet<ErrorCode> = new Set([
+  'UNAVAILABLE',
+  'TIMEOUT',
+  'STALLED',
+  'DNS',
+  'TLS',
+  'TOOMANYREQUESTS',
+])
 /** Long enough that a dead host costs one time-out and not one a blob; longer each time it fails again. */
 const firstRestMs = 60_000
 const longestRestMs = 30 * 60_000
@@ -129,7 +136,8 @@ export class SourceHealth {
     // Those who asked at the same time tell of the same failure.
     if (!this.#isAhead(known.record.restingUntil, longestRestMs)) {
       const failures = known.record.failures + 1
-      const restMs = Math.min(longestRestMs, firstRestMs * 2 ** Math.min(failures - 1, 10))
+      const wanted = error.retryAfterMs ?? firstRestMs * 2 ** Math.min(failures - 1, 10)
+      const restMs = Math.min(longestRestMs, wanted)
       const why = this.isAside(host) ? known.record.why : `${error.code}: ${error.message}`
       this.#change(known, { failures, restingUntil: this.#clock.now() + restMs, why })
     }

@@ -158,6 +158,19 @@ t.test('a dead mirror is not asked again for each blob that only it may have', a
   t.same([up.asked.length, mirror.asked.length], [4, 1])
 })
 
+t.test('a source that wants to be left alone is, while another goes on at once', async t => {
+  const clock = new VirtualClock(start)
+  const busy: Answer = () => {
+    throw new ImageError('TOOMANYREQUESTS', 'slow down', { retryAfterMs: 600_000 })
+  }
+  const up = scripted('up.example', busy)
+  const mirror = scripted('mirror.example', rest)
+  const { fetcher, health } = build([up, mirror], { health: new SourceHealth({ clock }) })
+  await fetcher.fetch(blob, mirrored, options().fetch)
+  t.same([up.asked, mirror.asked], [[0], [0]])
+  t.equal(health.restLeft('up.example'), 600_000)
+})
+
 t.test('a stalled source is left in mid-blob, and the next one goes on there', async t => {
   const stalls: Answer = offset => ({
     offset,
