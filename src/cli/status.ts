@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { AgentStatus } from '../http/api/shapes.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import type { CommandContext } from './context.ts'
-import { formatBytes, formatRelative, formatSeconds } from './format.ts'
+import { formatBytes, formatRate, formatRelative, formatSeconds } from './format.ts'
 import { printable } from './terminal.ts'
 
 export function addStatus(parent: Command, context: CommandContext): void {
@@ -59,7 +59,9 @@ function describeLink({ maxRate, configuredMaxRate, window, budget }: AgentStatu
 }
 
 function describeUpstream(upstream: AgentStatus['upstreams'][number], now: number): string {
-  const error = upstream.lastError
+  const { host, requests, receivedBytes, lastError: error, goodput, restingUntil, why } = upstream
   const trouble = error === null ? '' : `; ${error.code} ${formatRelative(error.at, now)}: ${error.message}`
-  return `${upstream.host}, ${upstream.requests} requests, ${formatBytes(upstream.receivedBytes)} received${trouble}`
+  const speed = goodput === null ? '' : ` at ${formatRate(goodput)}`
+  const rest = restingUntil === null ? '' : `; rests, asked again ${formatRelative(restingUntil, now)} (${why})`
+  return `${host}, ${requests} requests, ${formatBytes(receivedBytes)} received${speed}${rest}${trouble}`
 }

@@ -182,7 +182,17 @@ t.test('status and images', async t => {
     broker: () => ({ url: 'mqtts://b:8883', connected: false, since: new Date().toISOString(), lastError: 'refused' }),
     outboxMessages: () => 3,
     storage: async () => ({ usedBytes: 5 * mib, freeBytes: 2048 * mib }),
-    upstreams: () => [{ host: 'r.example', requests: 7, receivedBytes: mib, lastError: null }],
+    upstreams: () => [
+      {
+        host: 'r.example',
+        requests: 7,
+        receivedBytes: mib,
+        lastError: null,
+        goodput: mib,
+        restingUntil: new Date(Date.now() + 3_600_000).toISOString(),
+        why: 'TIMEOUT: no answer',
+      },
+    ],
     images: async () => [
       {
         repository: 'mecm/web',
@@ -199,7 +209,10 @@ t.test('status and images', async t => {
   t.match(stdout, /^edge +edge-01, version 0\.1\.0, up /)
   t.match(stdout, /broker +mqtts:\/\/b:8883, away since now|away since \d+ s ago: refused, 3 messages wait for it/)
   t.match(stdout, /storage +5\.0 MiB used, 2\.0 GiB free/)
-  t.match(stdout, /upstreams +r\.example, 7 requests, 1\.0 MiB received/)
+  t.match(
+    stdout,
+    /upstreams +r\.example, 7 requests, 1\.0 MiB received at 1\.0 MiB\/s; rests, asked again .*in .* \(TIMEOUT: no answer\)/,
+  )
   const images = await runCommand(['images', '--api', url])
   t.match(images.stdout, /\nmecm\/web +2\.1\.0 +3\.0 MiB +1 h ago +r\.example\/mecm\/web:2\.1\.0 +sha256:ab\n/)
   t.match(JSON.parse((await runCommand(['images', '--json', '--api', url])).stdout), [{ repository: 'mecm/web' }])

@@ -78,8 +78,11 @@ export const UpstreamStateSchema = Type.Object({
   requests: Type.Integer({ minimum: 0 }),
   receivedBytes: Bytes,
   lastError: Type.Union([Type.Object({ at: Time('When'), code: Type.String(), message: Type.String() }), Type.Null()]),
+  goodput: Type.Union([Bytes, Type.Null()], { description: 'Bytes a second that it sent of late; null: not measured' }),
+  restingUntil: Type.Union([Time('Until when it is asked last, or not while others have the content'), Type.Null()]),
+  why: Type.Union([Type.String(), Type.Null()], { description: 'Why it rests' }),
 })
-/** An upstream registry that was asked since the start. */
+/** An upstream registry that was asked since the start, or is remembered from before. */
 export type UpstreamState = Static<typeof UpstreamStateSchema>
 
 export const StorageStateSchema = Type.Object({

@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox'
 import { PlanWhySchema, sayPlan } from '../../plans/why.ts'
 import type { ApiInstance } from './app.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
-import { ErrorSchema, type HeldImage, HeldImageSchema, UpstreamStateSchema } from './shapes.ts'
+import { ErrorSchema, type HeldImage, HeldImageSchema, type UpstreamState, UpstreamStateSchema } from './shapes.ts'
 
 export const WhySchema = Type.Object(
   {
@@ -59,12 +59,17 @@ async function answer(name: string, facts: AgentFacts, plans: PlansFace): Promis
   const text = [
     ...images.map(sayHeld),
     ...wanting.flatMap(sayPlan),
-    ...sources.flatMap(({ host, lastError }) =>
-      lastError === null ? [] : [`${host}: last error at ${lastError.at}, ${lastError.code}: ${lastError.message}`],
-    ),
+    ...sources.flatMap(saySource),
     ...(kind === 'unwanted' ? [`nothing here wants ${name}: no plan names it, and the registry does not have it`] : []),
   ]
   return { name, answer: kind, text, images, plans: wanting, sources }
+}
+
+function saySource({ host, lastError, restingUntil, why }: UpstreamState): string[] {
+  return [
+    ...(lastError === null ? [] : [`${host}: last error at ${lastError.at}, ${lastError.code}: ${lastError.message}`]),
+    ...(restingUntil === null ? [] : [`${host} is asked last until ${restingUntil}: ${why ?? 'it failed'}`]),
+  ]
 }
 
 function namesHeld(name: string, { repository, tag, digest }: HeldImage): boolean {

@@ -38,7 +38,17 @@ t.test('the status tells how this edge is', async t => {
   let now = 1_000_000
   const broker = { url: 'mqtt://broker:1883', connected: false, since: null, lastError: 'refused' }
   const lastError = { at: '2026-11-21T08:00:00Z', code: 'DNS', message: 'not found' }
-  const upstreams = [{ host: 'registry.example', requests: 3, receivedBytes: 700, lastError }]
+  const upstreams = [
+    {
+      host: 'registry.example',
+      requests: 3,
+      receivedBytes: 700,
+      lastError,
+      goodput: null,
+      restingUntil: null,
+      why: null,
+    },
+  ]
   const facts = agentFacts({
     broker: () => broker,
     upstreams: () => upstreams,
@@ -94,7 +104,17 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
   let fetched = 7
   const facts = agentFacts({
     blobsFetched: () => fetched,
-    upstreams: () => [{ host: 'registry.example', requests: 3, receivedBytes: 700, lastError: null }],
+    upstreams: () => [
+      {
+        host: 'registry.example',
+        requests: 3,
+        receivedBytes: 700,
+        lastError: null,
+        goodput: 1000,
+        restingUntil: null,
+        why: null,
+      },
+    ],
     storage: async () => ({ usedBytes: 5, freeBytes: null }),
     traffic: () => ({ pulls: 4, failedPulls: 1, servedBytes: 4000 }),
     figures: {

@@ -30,8 +30,17 @@ t.test('here, wanted or unwanted, with what is known of the sources', async t =>
           requests: 1,
           receivedBytes: 0,
           lastError: { at: '2026-11-21T07:00:00Z', code: 'DNS', message: 'no such host' },
+          ...{ goodput: null, restingUntil: '2026-11-21T07:01:00.000Z', why: 'DNS: no such host' },
         },
-        { host: 'other.example', requests: 1, receivedBytes: 0, lastError: null },
+        {
+          host: 'other.example',
+          requests: 1,
+          receivedBytes: 0,
+          lastError: null,
+          goodput: null,
+          restingUntil: null,
+          why: null,
+        },
       ],
     }),
   })
@@ -48,7 +57,7 @@ t.test('here, wanted or unwanted, with what is known of the sources', async t =>
   t.equal(wanted.sources.length, 1)
   t.match(
     wanted.text.join('\n'),
-    /no answer[\s\S]*next try is at 2026-11-21T08:00:00Z[\s\S]*up.example: last error .* DNS/,
+    /no answer[\s\S]*next try is at 2026-11-21T08:00:00Z[\s\S]*up.example: last error .* DNS[\s\S]*up.example is asked last until 2026-11-21T07:01:00.000Z: DNS/,
   )
   const nothing = await ask('mecm/other:1')
   t.match(nothing, { name: 'mecm/other:1', answer: 'unwanted', plans: [], text: [/no plan names it/] })
