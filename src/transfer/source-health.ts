@@ -58,7 +58,7 @@ export class SourceHealth {
   readonly #rows: SourceHealthOptions['rows']
   readonly #clock: Clock
   readonly #logger: Logger | undefined
-  /** The one that was used least recently first. */
+  /** The one that was heard of least recently first. */
   readonly #hosts = new Map<string, Host>()
   #callOff: (() => void) | undefined
 
@@ -205,6 +205,8 @@ export class SourceHealth {
 
   #change(host: Host, change: Partial<HealthRecord>): void {
     host.record = { ...host.record, ...change, updatedAt: this.#clock.now() }
+    this.#hosts.delete(host.record.host)
+    this.#hosts.set(host.record.host, host)
     host.isDirty = this.#rows !== undefined
     if (!host.isDirty) return
     if (host.writtenAt === undefined || this.#clock.monotonic() - host.writtenAt >= writeEveryMs) this.#write(host)

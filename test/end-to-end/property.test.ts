@@ -45,7 +45,7 @@ t.test('a kill at any step', { timeout: process.env.EVERY_STEP ? 3_600_000 : 110
   }
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, work))
   t.comment(`killed at ${kills} of ${steps} steps`)
-  t.ok(kills >= 10, `${kills} kills`)
+  t.ok(kills >= 5, `${kills} kills`)
 })
 
 /** One site of its own: killed at the step, looked at, then run to its end. */
