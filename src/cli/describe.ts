@@ -58,16 +58,18 @@ function describeObject({ apiVersion, kind, metadata, spec, status }: ReadObject
   return describeFields(fields, 0)
 }
 
-function describeFields(fields: object, depth: number): string[] {
+/** `named`: the names are somebody's own (labels, annotations), and stay as they are. */
+function describeFields(fields: object, depth: number, named = false): string[] {
   const entries = Object.entries(fields)
-  const width = Math.max(0, ...entries.filter(([, value]) => isPlain(value)).map(([key]) => titleOf(key, depth).length))
+  const shownName = (key: string) => (named ? printable(key) : titleOf(key, depth))
+  const width = Math.max(0, ...entries.filter(([, value]) => isPlain(value)).map(([key]) => shownName(key).length))
   const indent = '  '.repeat(depth)
   return entries.flatMap(([key, value]) => {
-    const title = `${titleOf(key, depth)}:`
+    const title = `${shownName(key)}:`
     if (isPlain(value)) return [`${indent}${title.padEnd(width + 3)}${textOf(value)}`]
     const inner = Array.isArray(value)
       ? value.flatMap(one => describeItem(one, depth + 1))
-      : describeFields(value, depth + 1)
+      : describeFields(value, depth + 1, depth === 0 && (key === 'labels' || key === 'annotations'))
     return [`${indent}${title}`, ...inner]
   })
 }
@@ -90,7 +92,7 @@ function textOf(value: unknown): string {
   return printable(String(value))
 }
 
-/** `syncInterval` is `Sync Interval`; names of annotations and labels stay as they are. */
+/** `syncInterval` is `Sync Interval`. */
 function titleOf(key: string, depth: number): string {
   if (depth > 0 && /[^A-Za-z0-9]/.test(key)) return printable(key)
   const words = key.replace(/([a-z0-9])([A-Z])/g, '$1 $2')

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Vault } from '../access/vault.ts'
-import type { ImageError } from '../oci/errors.ts'
+import { ImageError } from '../oci/errors.ts'
 import { isRegistryHost } from '../oci/reference.ts'
 import type { Registries } from '../registry/registries.ts'
 import type { State } from '../state/database.ts'
@@ -28,11 +28,15 @@ import type { SourceAccess } from './source-access.ts'
 import { connectionCodes } from './source-check.ts'
 import { SourceChecks } from './source-checks.ts'
 import { type GivenCredentials, SourceDirectory } from './source-directory.ts'
+import { withSourceHint } from './source-hints.ts'
 import { type RegistrySecret, secretOf, sourceName, toRegistrySecret } from './source-object.ts'
 import { listSourceTags } from './source-tags.ts'
 
 export type { GivenCredentials } from './source-directory.ts'
 export type { RegistrySecret } from './source-object.ts'
+
+/** Repositories that a refusal names. */
+const maxNamed = 3
 
 /** The answer of a check. */
 export interface Verification {
@@ -186,12 +190,14 @@ export class Sources {
     const object = sourceName(namespace, name)
     this.#audited({ who: by, action: 'sources:delete', object }, () => {
       const row = this.#row(namespace, name)
-      const users = this.#repositories.referringTo(namespace, name, 3)
+      const users = this.#repositories.referringTo(namespace, name)
       if (users.length > 0) {
         // Whose they are in other namespaces is not for everyone to know.
         const own = users.filter(user => user.namespace === namespace).map(user => `"${user.name}"`)
-        const who = own.length > 0 ? own.join(', ') : 'of another namespace'
-        throw conflict(object, `RegistrySecret "${name}" is in use by Repository ${who}: delete that first`)
+        const named = own.length > maxNamed ? [...own.slice(0, maxNamed), `${own.length - maxNamed} more`] : own
+        const who = own.length < users.length ? [...named, 'one of another namespace'] : named
+        const what = users.length > 1 ? 'delete those first' : 'delete that first'
+        throw conflict(object, `RegistrySecret "${name}" is in use by Repository ${who.join(', ')}: ${what}`)
       }
       this.#options.vault.remove(secretOf(namespace, name))
       this.#rows.remove(row.uid)
@@ -226,7 +232,10 @@ export class Sources {
   async listRepositories(namespace: string, name: string, query: BrowseQuery, signal: AbortSignal): Promise<Listing> {
     const access = this.#directory.of(this.#row(namespace, name))
     const { search, limit } = bounds(query)
-    const found = await access.provider.listRepositories(access, { search, limit: limit + 1, signal })
+    const found = await asSource(
+      { namespace, name },
+      access.provider.listRepositories(access, { search, limit: limit + 1, signal }),
+    )
     return { names: found.slice(0, limit), more: found.length > limit }
   }
 
@@ -240,7 +249,7 @@ export class Sources {
   ): Promise<Listing> {
     const access = this.#directory.of(this.#row(namespace, name))
     const { search, limit } = bounds(query)
-    const found = await listSourceTags(access, repository, search, signal)
+    const found = await asSource({ namespace, name }, listSourceTags(access, repository, search, signal))
     return { names: found.slice(0, limit), more: found.length > limit }
   }
 
@@ -326,4 +335,13 @@ function listCredentialProblems({ domain, username, password }: GivenCredentials
   if (username !== undefined && password === undefined) problems.push('password: is required with a username')
   if (password !== undefined && username === undefined) problems.push('username: is required with a password')
   return problems
+}
+
+/** What a registry refuses, with what to do about it here. */
+async function asSource<T>(ref: SourceRef, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw error instanceof ImageError ? withSourceHint(error, ref) : error
+  }
 }

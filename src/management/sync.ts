@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
-import { type ErrorCode, ImageError, toImageError } from '../oci/errors.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
@@ -14,6 +14,7 @@ import { parseGoDuration } from './go-duration.ts'
 import { summarize } from './manifest-summary.ts'
 import { describeWanted, type ManifestSummary, type RepositorySpec } from './repository-object.ts'
 import type { SourceAccess } from './source-access.ts'
+import { withSourceHint } from './source-hints.ts'
 import { listSourceTags } from './source-tags.ts'
 import type { Sources } from './sources.ts'
 import { bringTag } from './sync-tag.ts'
@@ -113,7 +114,7 @@ class Run {
         return { kind: 'served', served: await this.#syncFrom(ref) }
       } catch (thrown) {
         signal.throwIfAborted()
-        const error = withHint(toImageError(thrown), ref)
+        const error = withSourceHint(toImageError(thrown), ref)
         if (this.#timeout.aborted) return { kind: 'failed', error, again: false }
         sources.report(ref, error)
         failures.set(ref, error)
@@ -225,24 +226,4 @@ class Run {
       hint: 'What has arrived is kept, and the next sync goes on from there. Raise syncTimeout for an image of this size on this link.',
     })
   }
-}
-
-/** What to do about errors that speak of plans and of the configuration elsewhere. */
-const hints: Partial<Record<ErrorCode, (source: string) => string>> = {
-  UNAUTHORIZED: source => `Verify the source ${source}; with other credentials it is deleted and created again.`,
-  DENIED: source => `Grant the user of the source ${source} the right to pull this repository.`,
-  NAME_UNKNOWN: source => `Check the path, and that it exists at the source ${source}.`,
-  MANIFEST_UNKNOWN: source => `Check the tag at the source ${source}; it is looked for again with the next sync.`,
-}
-
-function withHint(error: ImageError, { namespace, name }: SourceRef): ImageError {
-  const hint = error.side !== 'upstream' ? undefined : hints[error.code]?.(`${namespace}/${name}`)
-  if (hint === undefined) return error
-  const { code, message, doing, side, host } = error
-  return new ImageError(code, message, {
-    ...{ cause: error, hint },
-    ...(doing === undefined ? {} : { doing }),
-    ...(side === undefined ? {} : { side }),
-    ...(host === undefined ? {} : { host }),
-  })
 }

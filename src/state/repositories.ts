@@ -140,9 +140,9 @@ export class RepositoryRows {
     this.#sql.endRollBacks.run(uid)
   }
 
-  /** Repositories that name a source, at most `limit`. */
-  referringTo(namespace: string, name: string, limit: number): { namespace: string; name: string }[] {
-    return this.#sql.referringTo.all(namespace, name, limit)
+  /** Repositories that name a source. */
+  referringTo(namespace: string, name: string): { namespace: string; name: string }[] {
+    return this.#sql.referringTo.all(namespace, name)
   }
 
   remove(uid: string): void {
@@ -227,9 +227,9 @@ function prepareObjects(db: Database.Database) {
       `SELECT ${columns} FROM repositories WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
     ),
     touch: db.prepare<[number, string]>('UPDATE repositories SET version = ? WHERE uid = ?'),
-    referringTo: db.prepare<[string, string, number], { namespace: string; name: string }>(
+    referringTo: db.prepare<[string, string], { namespace: string; name: string }>(
       `SELECT DISTINCT r.namespace, r.name FROM repository_sources s JOIN repositories r ON r.uid = s.uid
-       WHERE s.namespace = ? AND s.name = ? ORDER BY r.namespace, r.name LIMIT ?`,
+       WHERE s.namespace = ? AND s.name = ? ORDER BY r.namespace, r.name`,
     ),
     remove: {
       repositories: db.prepare<[string]>('DELETE FROM repositories WHERE uid = ?'),

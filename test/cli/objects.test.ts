@@ -177,6 +177,9 @@ t.test('describe shows everything of one object, and the last syncs of a Reposit
   t.match(stdout, /\n {2}Registry Ref:\n {4}Name: +harbor-main\n/)
   t.match(stdout, /Runs:\n +AGE +TRIGGER +BY +OUTCOME[\s\S]*schedule +system +Failed +<none> +2\.0 KiB +no such host/)
   t.match(await run('describe rs/harbor-main'), { status: 0, stdout: /Domain: +harbor\.example/ })
+  const labelled = { kind: 'ImageCleanupPolicy', metadata: { name: 'p', labels: { tier: 'x', siteId: '7' } } }
+  await run('apply -f given', JSON.stringify({ ...labelled, spec: { keepRecent: 1 } }))
+  t.match((await run('describe icp p')).stdout, /\nLabels:\n {2}tier: +x\n {2}siteId: +7\n/)
   t.match(await run('describe repo'), { status: 2 })
 })
 

@@ -87,7 +87,10 @@ t.test('other: the catalog and the list of tags', async t => {
     more: true,
   })
   t.same((await site.sources.listTags('default', 'main', 'mecm/app', { search: 'ED' }, signal)).names, ['edge'])
-  await t.rejects(site.sources.listTags('default', 'main', 'mecm/none', {}, signal), { code: 'NAME_UNKNOWN' })
+  await t.rejects(site.sources.listTags('default', 'main', 'mecm/none', {}, signal), {
+    code: 'NAME_UNKNOWN',
+    hint: 'Check the path, and that it exists at the source default/main.',
+  })
 })
 
 t.test('Docker Hub: its names, official images, listing and what is left of the limit', async t => {

@@ -321,9 +321,13 @@ t.test('namespaces, conflicts and missing sources', async t => {
   t.throws(() => site.sources.delete('default', 'main', 'anna'), {
     name: 'ManagementError',
     reason: 'Conflict',
-    message: /"app"/,
+    message: /"app", one of another namespace: delete those first/,
   })
-  site.repositories.delete('default', 'app', 'anna')
+  for (const name of ['b', 'c', 'd']) addRepository(site, {}, { name })
+  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+    message: /"app", "b", "c", 1 more, one of another namespace/,
+  })
+  for (const name of ['app', 'b', 'c', 'd']) site.repositories.delete('default', name, 'anna')
   t.throws(() => site.sources.delete('default', 'main', 'anna'), {
     name: 'ManagementError',
     reason: 'Conflict',

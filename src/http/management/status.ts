@@ -93,7 +93,7 @@ export class StatusError extends Error {
 function toCause(problem: string) {
   const colon = problem.indexOf(': ')
   const [field, message] = colon < 0 ? ['', problem] : [problem.slice(0, colon), problem.slice(colon + 2)]
-  return { field, reason: message.startsWith('missing') ? 'FieldValueRequired' : 'FieldValueInvalid', message }
+  return { field, reason: /^(missing|is required)/.test(message) ? 'FieldValueRequired' : 'FieldValueInvalid', message }
 }
 
 function reasonOf(code: number): string {

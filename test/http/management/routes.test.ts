@@ -65,6 +65,10 @@ t.test('an error is a Status to the letter', async t => {
     kind: 'repository',
     causes: [{ field: 'spec.repository', reason: 'FieldValueInvalid', message: /without a tag/ }],
   })
+  const { tag, ...untagged } = repository().spec
+  t.match((await call('POST', '/default/repositories', { ...repository(), spec: untagged })).body.details, {
+    causes: [{ field: 'spec.tag', reason: 'FieldValueRequired' }],
+  })
 })
 
 t.test('every wrong field is told at once, with what was expected and an example; a password never is', async t => {
