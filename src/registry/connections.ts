@@ -8,7 +8,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { Agent, type Dispatcher, request as sendRequest } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { Answer } from './answer.ts'
-import { type Doing, isClosedConnection, networkFailure } from './failures.ts'
+import { type Doing, isSpoiltConnection, networkFailure } from './failures.ts'
 import { headBytes, type Line, type Passage } from './line.ts'
 
 /** How a host is reached. Also what stands behind `upstreams` in the configuration. */
@@ -78,7 +78,7 @@ export class Connections {
 
   /**
    * Sends one request and returns its answer, whatever its status. A request that may be repeated, and whose kept-alive connection
-   * turns out to be closed, is sent once more at once.
+   * turns out to be closed or spoilt, is sent once more at once.
    * @param owner the host on whose behalf it is sent: its CA is trusted for redirects and token servers, too.
    * @throws ImageError as {@link networkFailure}, or the signal's reason.
    */
@@ -111,7 +111,7 @@ export class Connections {
     try {
       return await this.#once(request, agent, owner)
     } catch (error) {
-      if (!repeatable || request.signal.aborted || !isClosedConnection(error)) throw error
+      if (!repeatable || request.signal.aborted || !isSpoiltConnection(error)) throw error
       return await this.#once(request, agent, owner)
     }
   }
@@ -139,6 +139,9 @@ export class Connections {
       headers: own,
       body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body.open()),
       signal,
+      // undici would close the connection after a HEAD, for servers that wrongly send a body with it: theirs is found out and
+      // asked again on a new one, everybody else is spared a connection per question.
+      reset: false,
       headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
       bodyTimeout: this.#options.stallTimeoutMs,
     })

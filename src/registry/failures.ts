@@ -44,9 +44,12 @@ export function networkFailure(error: unknown, url: URL, about: Doing): ImageErr
   })
 }
 
-/** Whether the other side closed the connection before it answered: what happens to a kept-alive one that it gave up meanwhile. */
-export function isClosedConnection(error: unknown): boolean {
-  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error))
+/**
+ * Whether the other side closed the connection before it answered, as happens to a kept-alive one that it gave up meanwhile, or
+ * left on it what is no answer, as a body after a HEAD.
+ */
+export function isSpoiltConnection(error: unknown): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error)) || isGarbled(error)
 }
 
 function classify(error: unknown, systemCode: string): ErrorCode {

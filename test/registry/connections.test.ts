@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { LinkEmulator } from '../../bench/link-emulator.ts'
 import { lacking } from '../fixtures/programs.ts'
 import { makeCertificates } from '../fixtures/real-servers.ts'
 import { connect, fetchWhole, open, startFake, startPair, unending } from '../fixtures/registry-client.ts'
@@ -21,6 +22,42 @@ t.test('a connection that was closed meanwhile: asked once more at once; a fresh
   fake.fault({ kind: 'manifest' }, { do: 'reset' }, 5)
   await t.rejects(registry.resolve('mecm/web', '1', unending), { code: 'UNAVAILABLE' })
   t.equal(fake.count(), 6)
+})
+
+t.test('a HEAD leaves its connection to the next request', async t => {
+  const fake = await startFake(t)
+  fake.putImage('mecm/web', '1', [fake.putBlob('mecm/web', Buffer.alloc(100_000))])
+  const link = new LinkEmulator({ port: Number(fake.host.split(':')[1]) })
+  await link.start()
+  t.teardown(() => link.stop())
+  const registry = open(t, { hosts: [{ host: link.host, plainHttp: true }] }).get(link.host)
+  const { digest } = await registry.resolve('mecm/web', '1', unending)
+  for (let time = 1; time <= 8; time++) await registry.hasManifest('mecm/web', digest, unending)
+  await registry.fetchManifest('mecm/web', digest, unending)
+  t.equal(link.counts.requests, 10)
+  t.ok(link.counts.connections <= 2, `${link.counts.connections} connections`)
+})
+
+t.test('a server that sends a body with a HEAD is asked again on a new connection', async t => {
+  const digest = `sha256:${'a'.repeat(64)}`
+  const body = JSON.stringify({ repositories: ['a body that does not belong there'] })
+  let connections = 0
+  const server = createServer(socket => {
+    connections++
+    socket.on('data', () => {
+      const head = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nDocker-Content-Digest: ${digest}\r\n`
+      socket.write(`${head}Content-Type: application/vnd.oci.image.manifest.v1+json\r\n\r\n${body}`)
+    })
+    socket.on('error', () => {})
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const registry = open(t, { hosts: [{ host, plainHttp: true }] }).get(host)
+  for (let time = 1; time <= 3; time++) {
+    t.match(await registry.resolve('mecm/web', '1', unending), { digest, size: body.length })
+  }
+  t.equal(connections, 3)
 })
 
 t.test('an upload is not sent twice by itself', async t => {
