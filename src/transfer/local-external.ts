@@ -12,6 +12,7 @@ import type { Placements } from '../state/placements.ts'
 import type { TagJournal } from '../state/tag-journal.ts'
 import type { ContentStore } from '../store/content.ts'
 import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
+import { RecentLookups } from './recent-lookups.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
@@ -47,6 +48,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   /** The tag changes before: one set after the other, so that none is taken for one that a crash cut short. */
   #lastChange: Promise<unknown> = Promise.resolve()
   /** Uploads in flight by repository and digest: two plans that place the same blob share one, which whoever began it may stop. */
+  readonly #lookups = new RecentLookups()
   readonly #placing = new Map<string, { readonly done: Promise<void>; readonly signal: AbortSignal }>()
 
   constructor(options: ExternalRegistryOptions) {
@@ -108,7 +110,12 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   }
 
   async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
-    await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
+    try {
+      await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
+    } catch (error) {
+      this.#lookups.forget() // it may lack a blob that it had a moment ago
+      throw error
+    }
     this.#placements.add(repository, manifest.descriptor.digest)
   }
 
@@ -133,9 +140,12 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     kind: 'manifest' | 'blob',
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (kind === 'blob') return await asLocal(this.#registry.hasBlob(repository, content.digest, signal))
-    const there = await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
-    if (there) await this.#staging.remove(content.digest)
+    const there =
+      kind === 'blob'
+        ? await asLocal(this.#registry.hasBlob(repository, content.digest, signal))
+        : await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
+    if (!there) this.#lookups.forget()
+    else if (kind === 'manifest') await this.#staging.remove(content.digest)
     return there
   }
 
@@ -204,10 +214,16 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   /** A repository of the registry that holds the blob: the wanted one, else one that it can be mounted from. */
   async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
     for (const name of this.#candidates(repository, digest)) {
-      if (await this.#registry.hasBlob(name, digest, signal)) return name
+      if (this.#lookups.find(name, digest) ?? (await this.#lookUp(name, digest, signal))) return name
       this.#placements.remove(name, digest)
     }
     return undefined
+  }
+
+  async #lookUp(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const there = await this.#registry.hasBlob(repository, digest, signal)
+    this.#lookups.record(repository, digest, there)
+    return there
   }
 
   async #place(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
@@ -223,6 +239,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
         )
     }
     this.#placements.add(repository, blob.digest)
+    this.#lookups.record(repository, blob.digest, true)
     await this.#staging.remove(blob.digest)
   }
 
@@ -238,6 +255,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
       return
     }
     // Asked only now: what was staged may have gone to another repository since the upload began
+    this.#lookups.forget()
     const holder = await this.#holder(repository, blob.digest, signal)
     if (holder !== undefined) {
       const { offset: start, body } = await this.#registry.fetchBlob(holder, blob, { offset, signal })

@@ -23,6 +23,7 @@ import { resolveImage } from './resolve.ts'
 import { Slots } from './slots.ts'
 import { type Mirror, Sources, type Upstream } from './sources.ts'
 import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
+import { inGroups } from './tree.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface TransferOptions {
@@ -136,10 +137,10 @@ export class Transfer implements TransferEngine {
       ...image.blobs.map(content => ({ content, kind: 'blob' as const })),
       ...image.manifests.map(content => ({ content, kind: 'manifest' as const })),
     ]
-    for (const { content, kind } of kinds) {
-      if (await local.confirm(repository, content, kind, signal)) continue
+    await inGroups(kinds, 8, async ({ content, kind }) => {
+      if (await local.confirm(repository, content, kind, signal)) return
       throw notConfirmed(`the ${kind} ${content.digest} is not in ${repository}`)
-    }
+    })
     if (tag !== undefined) await this.#confirmTag(image, repository, tag, signal)
   }
 

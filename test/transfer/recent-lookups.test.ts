@@ -1,0 +1,30 @@
+import t from 'tap'
+import { digestOf } from '../../src/oci/digest.ts'
+import { RecentLookups } from '../../src/transfer/recent-lookups.ts'
+
+const digest = digestOf(Buffer.from('blob'))
+
+t.test('an answer is good for a while, for its repository alone', t => {
+  let now = 0
+  const lookups = new RecentLookups(() => now)
+  t.equal(lookups.find('a', digest), undefined)
+  lookups.record('a', digest, false)
+  t.equal(lookups.find('a', digest), false)
+  t.equal(lookups.find('b', digest), undefined)
+  lookups.record('a', digest, true)
+  now = 29_000
+  t.equal(lookups.find('a', digest), true)
+  now = 30_000
+  t.equal(lookups.find('a', digest), undefined)
+  t.end()
+})
+
+t.test('all is forgotten at once, and no more than so many are kept', t => {
+  const lookups = new RecentLookups(() => 0)
+  for (let at = 0; at < 10_001; at++) lookups.record(`r${at}`, digest, true)
+  t.equal(lookups.find('r0', digest), undefined)
+  t.equal(lookups.find('r1', digest), true)
+  lookups.forget()
+  t.equal(lookups.find('r1', digest), undefined)
+  t.end()
+})
