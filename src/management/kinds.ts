@@ -17,7 +17,7 @@ export const apiVersion = `${apiGroup}/v1alpha1`
 export const annotationNames = {
   displayName: 'theriseunion.io/display-name',
   description: 'theriseunion.io/description',
-  /** A new value starts a sync. */
+  /** Starts a sync. */
   manualSync: 'theriseunion.io/manual-sync',
 } as const
 

@@ -160,13 +160,17 @@ export class Repositories {
     return { items: rows.map(row => this.#read(row)), totalItems: total }
   }
 
-  /** Changes annotations; null removes one. A new value of `theriseunion.io/manual-sync` starts a sync. */
+  /**
+   * Changes annotations; null removes one. `theriseunion.io/manual-sync` starts a sync: by itself with any value, the one that it has,
+   * too; beside others with a new one only, as an object that was read and comes back edited asks for none.
+   */
   annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: string): Repository {
     const row = this.#row(namespace, name)
     const problems = listAnnotationProblems(changes)
     if (problems.length > 0) throw invalid(repositoryName(namespace, name), problems)
     const annotations = changed(readTexts(row.annotations), changes)
-    return this.#describe(row, { annotations, labels: readTexts(row.labels) }, by)
+    const isOrder = Object.keys(changes).length === 1 && typeof changes[annotationNames.manualSync] === 'string'
+    return this.#describe(row, { annotations, labels: readTexts(row.labels) }, by, isOrder)
   }
 
   /** Ends its syncs; what is in the local registry stays. */
@@ -291,10 +295,12 @@ export class Repositories {
     row: RepositoryRow,
     { annotations, labels }: { annotations: Texts; labels: Texts },
     by: string,
+    isOrder = false,
   ): Repository {
     const { namespace, name, uid, path } = row
     const key = annotationNames.manualSync
-    const wantsSync = annotations[key] !== undefined && annotations[key] !== readTexts(row.annotations)[key]
+    const isNew = annotations[key] !== undefined && annotations[key] !== readTexts(row.annotations)[key]
+    const wantsSync = isOrder || isNew
     const after = this.#audited(
       { who: by, action: 'repositories:change', object: repositoryName(namespace, name) },
       () => {

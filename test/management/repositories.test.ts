@@ -276,7 +276,7 @@ function offered(site: { upstream: FakeRegistry }, sample: ReturnType<typeof ima
   return sample
 }
 
-t.test('annotations: people edit theirs, a new manual-sync starts a sync', async t => {
+t.test('annotations: people edit theirs, manual-sync starts a sync', async t => {
   const site = await open(t)
   site.repositories.start()
   addRepository(site)
@@ -288,9 +288,18 @@ t.test('annotations: people edit theirs, a new manual-sync starts a sync', async
   site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'bea')
   await site.repositories.tick()
   t.match(site.repositories.runs('default', 'app')[0], { trigger: 'annotation', by: 'bea' })
-  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'bea')
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'cleo')
   await site.repositories.tick()
-  t.equal(site.repositories.runs('default', 'app').length, 2, 'the same value again does nothing')
+  t.match(
+    site.repositories.runs('default', 'app')[0],
+    { trigger: 'annotation', by: 'cleo' },
+    'the same value is an order',
+  )
+  const readBack = { ...shown, 'theriseunion.io/manual-sync': '2026-11-21', 'theriseunion.io/description': 'edited' }
+  site.repositories.annotate('default', 'app', readBack, 'bea')
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': null }, 'bea')
+  await site.repositories.tick()
+  t.equal(site.repositories.runs('default', 'app').length, 3, 'what comes back with an edited object is none')
 })
 
 t.test('namespaces, conflicts and missing sources', async t => {
