@@ -104,7 +104,7 @@ export function readRepository(value: unknown, options: Place = {}): RepositoryI
     metadata,
     spec: {
       ...spec,
-      registryRef: whole(registryRef),
+      registryRef,
       ...(fallbackRefs === undefined ? {} : { fallbackRefs: fallbackRefs.map(whole) }),
     },
   }

@@ -82,15 +82,21 @@ function Kind<Name extends string, Spec extends TSchema>(kind: Name, example: st
   })
 }
 
+const referenceFacts = {
+  expected: 'a mapping with name and namespace of a RegistrySecret',
+  example: { name: 'harbor-main', namespace: 'default' },
+}
 const SourceReference = Type.Object(
+  { name: objectName('harbor-main'), namespace: namespaceField({ description: 'Where it stands' }) },
+  referenceFacts,
+)
+/** Further sources are our extension: theirs may be left to the Repository's own namespace. */
+const FallbackReference = Type.Object(
   {
-    name: objectName('harbor-main'),
+    name: objectName('harbor-standby'),
     namespace: Type.Optional(namespaceField({ description: "Default: the Repository's own" })),
   },
-  {
-    expected: 'a mapping with name and namespace of a RegistrySecret',
-    example: { name: 'harbor-main', namespace: 'default' },
-  },
+  referenceFacts,
 )
 
 const RegistrySecretSpec = Type.Object({
@@ -134,7 +140,7 @@ const RepositorySpec = Type.Object({
   ),
   registryRef: SourceReference,
   fallbackRefs: Type.Optional(
-    Type.Array(SourceReference, {
+    Type.Array(FallbackReference, {
       expected: 'a list of RegistrySecrets',
       example: [{ name: 'harbor-standby', namespace: 'default' }],
       description: 'Other sources of the same content, asked when the first one fails',

@@ -177,7 +177,13 @@ async function useSources({ call, upstream }: Site, planted: PlantedSecrets): Pr
     ['app-url', { repository: `https://u:${planted.plant('repository')}@${source.host}/mecm/app` }],
     ['app-extra', { password: planted.plant('repository-password') }],
   ] as const) {
-    const whole = { repository: 'mecm/app', tag: '1', retryCount: 0, registryRef: { name: 'right' }, ...spec }
+    const whole = {
+      repository: 'mecm/app',
+      tag: '1',
+      retryCount: 0,
+      registryRef: { name: 'right', namespace: 'default' },
+      ...spec,
+    }
     await call('POST', `${base}/repositories`, { metadata: { name }, spec: whole })
   }
   const given = (name: string) => ({ domain: source.host, username: 'u', password: planted.plant(name) })

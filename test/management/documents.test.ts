@@ -26,7 +26,7 @@ const source = (spec: object = {}, metadata: object = {}) => ({
 })
 const repository = (spec: object = {}, metadata: object = {}) => ({
   metadata: { name: 'nginx', ...metadata },
-  spec: { repository: 'library/nginx', tag: '1.27', registryRef: { name: 'harbor-main' }, ...spec },
+  spec: { repository: 'library/nginx', tag: '1.27', registryRef: { name: 'harbor-main', namespace: 'shops' }, ...spec },
 })
 const policy = (spec: object = {}) => ({ metadata: { name: 'nightly' }, spec: { keepRecent: 5, ...spec } })
 
@@ -133,7 +133,8 @@ t.test('every wrong field of every kind, with its path, what was expected and an
       () => readRepository(repository({ tag: null, tagPattern: 'latest' })),
       'spec.tagPattern: expected a semver range or a glob',
     ],
-    [() => readRepository(repository({ registryRef: null })), 'spec.registryRef.name: is required'],
+    [() => readRepository(repository({ registryRef: { namespace: 'a' } })), 'spec.registryRef.name: is required'],
+    [() => readRepository(repository({ registryRef: { name: 'a' } })), 'spec.registryRef.namespace: is required'],
     [() => readRepository(repository({ registryRef: 'x' })), 'spec.registryRef: expected a mapping'],
     [() => readRepository(repository({ fallbackRefs: [{}] })), 'spec.fallbackRefs[0].name: is required'],
     [
@@ -160,7 +161,7 @@ t.test('every wrong field of every kind, with its path, what was expected and an
   }
   t.match(
     problemsOf(() => readRepository({})),
-    [/^metadata\.name/, /^spec\.repository/, /^spec\.registryRef\.name/, /^spec\.tag/],
+    [/^metadata\.name/, /^spec\.repository/, /^spec\.registryRef\.name/, /^spec\.registryRef\.namespace/, /^spec\.tag/],
   )
   t.match(
     problemsOf(() => readRepository('x')),

@@ -159,8 +159,8 @@ t.test('two sources of one host stay apart, and neither secret is seen anywhere'
   addSource(site, upstream.host, { name: 'anonymous' })
   site.repositories.start()
   addRepository(site)
-  addRepository(site, { registryRef: { name: 'wrong' } }, { name: 'wrong' })
-  addRepository(site, { registryRef: { name: 'anonymous' } }, { name: 'anonymous' })
+  addRepository(site, { registryRef: { name: 'wrong', namespace: 'default' } }, { name: 'wrong' })
+  addRepository(site, { registryRef: { name: 'anonymous', namespace: 'default' } }, { name: 'anonymous' })
   await reached(site, 'Success')
   t.equal((await reached(site, 'Failed', { name: 'wrong' })).status.error?.code, 'UNAUTHORIZED')
   t.equal((await reached(site, 'Failed', { name: 'anonymous' })).status.error?.code, 'UNAUTHORIZED')
@@ -313,20 +313,24 @@ t.test('namespaces, conflicts and missing sources', async t => {
   )
   t.equal(site.repositories.list({ namespaces: 'all', limit: 1, page: 2 }).items.length, 1)
   t.equal(site.repositories.list({ namespaces: [] }).totalItems, 0)
-  t.throws(() => addRepository(site, { registryRef: { name: 'none' } }, { name: 'x' }), {
+  t.throws(() => addRepository(site, { registryRef: { name: 'none', namespace: 'default' } }, { name: 'x' }), {
     name: 'ManagementError',
     reason: 'Invalid',
     message: /spec\.registryRef: there is no RegistrySecret "none" in namespace "default"/,
   })
   addSource(site, 'elsewhere.example', { name: 'elsewhere' })
-  t.throws(() => addRepository(site, { registryRef: { name: 'elsewhere' } }, { name: 'x' }), {
+  t.throws(() => addRepository(site, { registryRef: { name: 'elsewhere', namespace: 'default' } }, { name: 'x' }), {
     name: 'ManagementError',
     reason: 'Conflict',
   })
-  t.throws(() => addRepository(site, { registryRef: { name: 'elsewhere' }, tagPattern: '*' }, { name: 'x' }), {
-    name: 'ManagementError',
-    reason: 'Conflict',
-  })
+  t.throws(
+    () =>
+      addRepository(site, { registryRef: { name: 'elsewhere', namespace: 'default' }, tagPattern: '*' }, { name: 'x' }),
+    {
+      name: 'ManagementError',
+      reason: 'Conflict',
+    },
+  )
   t.throws(() => site.sources.delete('default', 'main', 'anna'), {
     name: 'ManagementError',
     reason: 'Conflict',
