@@ -26,6 +26,9 @@ export interface AccessOptions {
   readonly env?: NodeJS.ProcessEnv
 }
 
+/** Wrong tokens from one address that are answered 401 before it has to wait: a misconfigured client learns what is wrong first. */
+const freeFailures = 30
+
 export class Access {
   readonly audit: Audit
   readonly vault: Vault
@@ -47,7 +50,11 @@ export class Access {
     this.vault = new Vault({ state, logger, ...findKeyFile(config, env) })
     this.tokens = new Tokens({ state, logger, audit: this.audit })
     this.#denials = new Denials({ audit: this.audit, logger })
-    const logins = new Logins({ tokens: this.tokens, limit: new LoginLimit(), denials: this.#denials })
+    const logins = new Logins({
+      tokens: this.tokens,
+      limit: new LoginLimit({ free: freeFailures }),
+      denials: this.#denials,
+    })
     this.api = new ApiAccess({ logins, audit: this.audit })
     if (registry.kind === 'external') return
     const { anonymousPull, push } = registry

@@ -86,7 +86,7 @@ const words: Partial<Record<ErrorCode, (domain: string, access: SourceAccess) =>
   STALLED: domain => `${domain} stopped in the middle of its answer`,
   UNAUTHORIZED: (domain, { username }) =>
     username === undefined
-      ? `${domain} wants credentials, and this source has none`
+      ? `${domain} wants credentials, and none were given`
       : `wrong credentials: ${domain} refuses the user name or the password of ${username}`,
   DENIED: (domain, { username = 'anonymous' }) => `${domain} knows the user ${username}, but does not let it in`,
   TOOMANYREQUESTS: domain => `${domain} limits requests; try again later`,

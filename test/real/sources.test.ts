@@ -36,7 +36,7 @@ t.test('a docker-registry as a source', { skip: lacking('docker-registry', 'htpa
   const verify = (name: string) => site.sources.verify('default', name, {}, 'anna', signal)
   t.match(await verify('main'), { success: true, message: /accepts the user robot/ })
   t.match(await verify('wrong'), { success: false, message: /^wrong credentials/ })
-  t.match(await verify('anonymous'), { success: false, message: /wants credentials, and this source has none/ })
+  t.match(await verify('anonymous'), { success: false, message: /wants credentials, and none were given/ })
 
   t.same((await site.sources.listRepositories('default', 'main', {}, signal)).names, ['library/nginx'])
   t.same((await site.sources.listTags('default', 'main', 'library/nginx', {}, signal)).names, [
