@@ -171,3 +171,13 @@ t.test('the Dockerfile', async t => {
     t.match(ignored, `!${path.replace(/^\.\//, '')}\n`, `${path} is let through`)
   }
 })
+
+t.test('the README names files that are there', async t => {
+  const readme = readText('README.md')
+  const named = [...readme.matchAll(/\b(?:systemd|kubernetes|docs|monitoring)\/[\w./-]*\w/g)].map(([path]) => path)
+  t.ok(named.length > 5)
+  t.same(
+    named.filter(path => !existsSync(join(root, path)) && !path.startsWith('systemd/system')),
+    [],
+  )
+})
