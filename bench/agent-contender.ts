@@ -1,5 +1,5 @@
 /** edge-image-agent: as a daemon that is sent a plan, into its own registry or an external one, or as one `pull`. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { request } from 'undici'
 import { readEvents } from '../src/cli/server-events.ts'
@@ -71,7 +71,8 @@ class DaemonSession implements Session {
     const pids = [this.#agent.pid, ...(this.#target ? [this.#target.pid] : [])]
     await resetPeak(this.#agent.pid)
     const before = await sumOf(pids)
-    const events = await request(`${this.#agent.api}/v1/events`, { signal, bodyTimeout: 0 })
+    const headers = await this.#proof()
+    const events = await request(`${this.#agent.api}/v1/events`, { headers, signal, bodyTimeout: 0 })
     // After a kill the plan is known, and goes on by itself.
     if (!restarted) await this.#send(images)
     this.#killed = false
@@ -99,6 +100,11 @@ class DaemonSession implements Session {
     await this.#target?.stop()
   }
 
+  async #proof(): Promise<Record<string, string>> {
+    const token = await readFile(this.#agent.tokenFile, 'utf8')
+    return { authorization: `Bearer ${token.trim()}` }
+  }
+
   async #send(images: readonly Wanted[]): Promise<void> {
     const plan = {
       apiVersion: 'image.mecm/v1',
@@ -114,7 +120,7 @@ class DaemonSession implements Session {
     }
     const { statusCode, body } = await request(`${this.#agent.api}/v1/plans`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...(await this.#proof()) },
       body: JSON.stringify(plan),
     })
     const answer = await body.text()
