@@ -2,6 +2,7 @@
  * Referrers: the signatures, SBOMs and other manifests that point at one. Asked for by the API, or kept in an index under a tag
  * where a registry has no such API. OCI distribution-spec, "Listing referrers" and "Referrers tag schema".
  */
+import { performance } from 'node:perf_hooks'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, hexOf, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
@@ -17,12 +18,32 @@ const maxReferrers = 10_000
 /** How registries say that they don't know the API: the specification's 404, and what older ones and proxies answer to an odd path. */
 const noApi = [400, 404, 405, 406, 501]
 
+/** A registry that is replaced by a newer one is asked again after so long. Milliseconds. */
+const absenceMs = 60 * 60_000
+
+/** Whether one registry has the referrers API, as far as its answers have told: older ones need not be asked for every manifest. */
+export class ReferrersApi {
+  #absentUntil = 0
+
+  get isAbsent(): boolean {
+    return performance.now() < this.#absentUntil
+  }
+
+  /**
+   * Takes note of an answer. Only a web server's own words for an unknown path tell of the registry: its errors in JSON may be about
+   * the one repository.
+   */
+  answered({ status, type }: { readonly status: number; readonly type: string | undefined }): void {
+    if (status === 404 && type?.startsWith('text/plain')) this.#absentUntil = performance.now() + absenceMs
+  }
+}
+
 /** Descriptors of what refers to a manifest, with `artifactType` and annotations where the registry tells; none is `[]`. */
 export async function listReferrers(
   transport: Transport,
   repository: string,
   digest: Digest,
-  signal: AbortSignal,
+  { api, signal }: { readonly api: ReferrersApi; readonly signal: AbortSignal },
 ): Promise<readonly Descriptor[]> {
   const ask: Ask = {
     method: 'GET',
@@ -34,9 +55,10 @@ export async function listReferrers(
     expect: [200],
     signal,
   }
-  const answer = await transport.send({ ...ask, expect: [200, ...noApi] })
-  if (answer.status !== 200 || !isIndexAnswer(answer)) {
-    await answer.discard()
+  const answer = api.isAbsent ? undefined : await transport.send({ ...ask, expect: [200, ...noApi] })
+  if (answer === undefined || answer.status !== 200 || !isIndexAnswer(answer)) {
+    if (answer) api.answered({ status: answer.status, type: answer.header('content-type') })
+    await answer?.discard()
     const kept = await findManifest(transport, repository, referrersTag(digest), signal)
     return kept === undefined ? [] : entriesOf(transport, kept.bytes, kept.descriptor.mediaType, ask.doing)
   }

@@ -6,7 +6,7 @@ import { type BlobBody, type FetchBlobOptions, fetchBlob, hasBlob } from './blob
 import { listRepositories } from './catalog.ts'
 import { fetchManifest, hasManifest, resolveManifest } from './manifests.ts'
 import { Pushes } from './pushes.ts'
-import { listReferrers } from './referrers.ts'
+import { listReferrers, ReferrersApi } from './referrers.ts'
 import { listTags } from './tags.ts'
 import type { Transport } from './transport.ts'
 import type { OpenBlob } from './uploads.ts'
@@ -17,6 +17,7 @@ export class Registry {
   readonly host: string
   readonly #transport: Transport
   readonly #pushes: Pushes
+  readonly #referrersApi = new ReferrersApi()
 
   constructor(host: string, transport: Transport) {
     this.host = host
@@ -63,7 +64,7 @@ export class Registry {
 
   /** What refers to a manifest: by the API, else by the tag schema. `[]` when nothing does. */
   listReferrers(repository: string, digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[]> {
-    return listReferrers(this.#transport, repository, digest, signal)
+    return listReferrers(this.#transport, repository, digest, { api: this.#referrersApi, signal })
   }
 
   listTags(repository: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {

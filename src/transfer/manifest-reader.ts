@@ -4,7 +4,7 @@
  */
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
-import { ImageError } from '../oci/errors.ts'
+import { ImageError, toImageError } from '../oci/errors.ts'
 import { type Manifest, parseManifest, type RawManifest } from '../oci/manifest.ts'
 import type { ImageRequest } from './engine.ts'
 import type { LocalRegistry } from './local.ts'
@@ -43,6 +43,27 @@ export class ManifestReader {
   }
 
   /**
+   * What the tag is upstream now. Where the local side has the image's tag, it most likely is what it was: a HEAD tells. Else its
+   * manifest will be wanted, and comes with the answer.
+   * @throws ImageError those of the sources, and of a manifest that is not taken.
+   */
+  async resolveTag(tag: string): Promise<Digest> {
+    const { repository, tag: name } = this.request.target
+    const held = name === undefined ? undefined : await this.#local.findTag(repository, name, this.signal)
+    if (held === undefined) return (await this.#fetch(tag)).descriptor.digest
+    const descriptor = await this.ask(async (source, signal) => {
+      try {
+        return await source.upstream.resolve(source.repository, tag, signal)
+      } catch (error) {
+        if (toImageError(error).code !== 'MANIFEST_UNKNOWN') throw error
+        // The answer to a HEAD has no body to say whether the tag or the whole repository is unknown
+        return (await source.upstream.fetchManifest(source.repository, tag, signal)).descriptor
+      }
+    })
+    return descriptor.digest
+  }
+
+  /**
    * The manifest of that digest. `expected` is what the pointing descriptor says, where there is one.
    * @throws ImageError `MANIFEST_UNKNOWN`, `MANIFEST_INVALID`, `UNSUPPORTED`, and those of the sources.
    */
@@ -69,8 +90,10 @@ export class ManifestReader {
     return { descriptor: { ...expected, ...descriptor }, manifest }
   }
 
-  async #fetch(digest: Digest): Promise<RawManifest> {
-    const raw = await this.ask(({ upstream, repository }, signal) => upstream.fetchManifest(repository, digest, signal))
+  async #fetch(tagOrDigest: string): Promise<RawManifest> {
+    const raw = await this.ask(({ upstream, repository }, signal) =>
+      upstream.fetchManifest(repository, tagOrDigest, signal),
+    )
     // Refused before it is kept: what can't be parsed must not come back from the local side as if it had been had.
     parseManifest(raw.bytes, raw.descriptor.mediaType)
     await this.#local.keepManifest(raw)

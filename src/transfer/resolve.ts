@@ -1,9 +1,8 @@
 /**
  * From a reference to everything that has to be here: the tree of manifests, their blobs, their referrers.
- * Costs no upstream request for a pinned digest whose content is here, one HEAD for a tag.
+ * Costs no upstream request for a pinned digest whose content is here, one HEAD for a tag that is here, one GET for a new one.
  */
-import type { Digest } from '../oci/digest.ts'
-import { ImageError, toImageError } from '../oci/errors.ts'
+import { ImageError } from '../oci/errors.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import type { ImageRequest, ResolvedImage } from './engine.ts'
@@ -17,7 +16,7 @@ import { type Gathered, gatherTree, type Walk } from './tree.ts'
  */
 export async function resolveImage(reader: ManifestReader, referrers: ReferrerMemory): Promise<ResolvedImage> {
   const { request } = reader
-  const digest = request.source.digest ?? (await resolveTag(reader))
+  const digest = request.source.digest ?? (await reader.resolveTag(request.source.tag ?? 'latest'))
   const gathered: Gathered = { manifests: new Map(), blobs: new Map(), notes: new Set() }
   const walk: Walk = { reader, gathered, platforms: request.platforms, served: new Set(), offered: new Set() }
   const root = await reader.read(digest)
@@ -35,21 +34,6 @@ export async function resolveImage(reader: ManifestReader, referrers: ReferrerMe
     bytesTotal: contents.reduce((sum, content) => sum + content.size, 0),
     notes: [...gathered.notes],
   }
-}
-
-async function resolveTag(reader: ManifestReader): Promise<Digest> {
-  const { source } = reader.request
-  const tag = source.tag ?? 'latest'
-  const descriptor = await reader.ask(async ({ upstream, repository }, signal) => {
-    try {
-      return await upstream.resolve(repository, tag, signal)
-    } catch (error) {
-      if (toImageError(error).code !== 'MANIFEST_UNKNOWN') throw error
-      // The answer to a HEAD has no body to say whether the tag or the whole repository is unknown
-      return (await upstream.fetchManifest(repository, tag, signal)).descriptor
-    }
-  })
-  return descriptor.digest
 }
 
 /** A wanted platform that nothing serves is an error where the plan asks for it, a note where the edge merely could run it. */

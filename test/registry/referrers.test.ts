@@ -48,6 +48,22 @@ t.test('by the tag schema, where there is no API', async t => {
   t.same(await registry.listReferrers('mecm/web', root.digest, unending), referrers)
 })
 
+t.test('a server that knows no such path is not asked for every manifest', async t => {
+  const { fake, registry } = await startPair(t)
+  const { root } = putReferrers(fake, 1)
+  const headers = { 'content-type': 'text/plain; charset=utf-8' }
+  fake.fault({ kind: 'referrers' }, { do: 'status', status: 404, headers, body: '404 page not found' }, 9)
+  for (let time = 1; time <= 3; time++) t.same(await registry.listReferrers('mecm/web', root.digest, unending), [])
+  t.equal(fake.count({ kind: 'referrers' }), 1)
+})
+
+t.test("a repository's own 404 says nothing of the others", async t => {
+  const { fake, registry } = await startPair(t, { referrersApi: false })
+  const { root } = putReferrers(fake, 1)
+  for (let time = 1; time <= 3; time++) await registry.listReferrers('mecm/web', root.digest, unending)
+  t.equal(fake.count({ kind: 'referrers' }), 3)
+})
+
 t.test('a web page in place of the API means the tag schema', async t => {
   const { fake, registry } = await startPair(t)
   const { root } = fake.putImage('mecm/web', '1', [])
