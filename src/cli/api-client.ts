@@ -11,6 +11,7 @@ import {
   HeldImageSchema,
 } from '../http/api/shapes.ts'
 import { type PlanQuote, PlanQuoteSchema } from '../plans/quote.ts'
+import { type PlanDocument, PlanSchema } from '../plans/schema.ts'
 import { type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
 import type { ApiTarget } from './api-target.ts'
 import { CliError } from './cli-error.ts'
@@ -21,6 +22,7 @@ const answerTimeoutMs = 30_000
 
 const planStatus = Compile(PlanStatusSchema)
 const planQuote = Compile(PlanQuoteSchema)
+const planDocument = Compile(PlanSchema)
 const planList = Compile(Type.Array(PlanStatusSchema))
 const imageList = Compile(Type.Array(HeldImageSchema))
 const agentStatus = Compile(AgentStatusSchema)
@@ -101,6 +103,16 @@ export class ApiClient {
 
   async findPlan(name: string): Promise<PlanStatus> {
     return this.#expect(await this.#ask('GET', planPath(name)), planStatus)
+  }
+
+  /** The plan as it was sent; nothing once it is withdrawn. */
+  async findPlanDocument(name: string): Promise<PlanDocument | undefined> {
+    try {
+      return this.#expect(await this.#ask('GET', `${planPath(name)}/document`), planDocument)
+    } catch (error) {
+      if (error instanceof ApiFailure && error.code === 'PLAN_UNKNOWN') return undefined
+      throw error
+    }
   }
 
   async withdrawPlan(name: string): Promise<PlanStatus> {

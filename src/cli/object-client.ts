@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { StatusSchema } from '../http/management/status.ts'
 import { apiVersion } from '../management/kinds.ts'
+import type { PlanDocument } from '../plans/schema.ts'
 import type { PlanStatus } from '../plans/status.ts'
 import { type Answer, type ApiClient, ApiFailure } from './api-client.ts'
 import { CliError } from './cli-error.ts'
@@ -64,7 +65,7 @@ export class ObjectClient {
 
   /** Every object, by namespace and name. */
   async list(kind: Kind, { namespace, labels }: Where): Promise<ReadObject[]> {
-    if (!kind.namespaced) return (await this.#api.listPlans()).map(toObject)
+    if (!kind.namespaced) return (await this.#api.listPlans()).map(status => toObject(status))
     const items: ReadObject[] = []
     for (let number = 1; ; number++) {
       const query = new URLSearchParams({ page: String(number), limit: String(pageSize) })
@@ -78,7 +79,7 @@ export class ObjectClient {
 
   /** @throws Refusal `NotFound`, ApiFailure `PLAN_UNKNOWN`. */
   async get(kind: Kind, namespace: string, name: string): Promise<ReadObject> {
-    if (!kind.namespaced) return toObject(await this.#api.findPlan(name))
+    if (!kind.namespaced) return toObject(await this.#api.findPlan(name), await this.#api.findPlanDocument(name))
     const { body } = this.#accept(await this.#api.call('GET', pathOf(kind, namespace, name)))
     if (object.Check(body)) return body
     throw notUnderstood()
@@ -149,8 +150,14 @@ function pathOf({ plural }: Kind, namespace: string, name?: string): string {
 }
 
 /** A plan's status in the form of the other kinds. */
-function toObject({ plan, ...status }: PlanStatus): ReadObject {
-  return { apiVersion: 'image.mecm/v1', kind: 'DistributionPlan', metadata: { name: plan }, status }
+/** A plan as an object: what was sent, where that is known, and its status. */
+function toObject({ plan, ...status }: PlanStatus, document?: PlanDocument): ReadObject {
+  const about = {
+    apiVersion: 'image.mecm/v1',
+    kind: 'DistributionPlan',
+    metadata: { ...document?.metadata, name: plan },
+  }
+  return { ...about, ...(document ? { spec: document.spec } : {}), status }
 }
 
 function notUnderstood(): CliError {

@@ -127,6 +127,19 @@ t.test('plans are applied, too', async t => {
   plans.next = { outcome: 'rejected', name: 'shop', problems: ['spec.images[0].source: expected text'] }
   t.match(await run('apply -f given', plan), { status: 1, stderr: /spec\.images\[0\]\.source: expected text/ })
   t.match(await run('get plan'), { status: 0, stdout: /^NAME +REVISION +STATUS .*\nshop +1 +Accepted/ })
+  const images = [{ source: 'registry.mecm.example/mecm/web:1' }]
+  plans.documents.set('shop', {
+    ...{ apiVersion: 'image.mecm/v1', kind: 'DistributionPlan' },
+    metadata: { name: 'shop', revision: 1, issuedAt: '2026-11-21T08:00:00Z' },
+    spec: { images },
+  })
+  const shown = await run('get plan shop -o json')
+  t.match(JSON.parse(shown.stdout), {
+    kind: 'DistributionPlan',
+    metadata: { revision: 1 },
+    spec: { images },
+    status: { phase: 'Accepted' },
+  })
   t.match(await run('delete plan shop'), { status: 0, stdout: 'distribution-plan.image.mecm "shop" deleted\n' })
   t.equal(plans.find('shop')?.phase, 'Withdrawn')
 })

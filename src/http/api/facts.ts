@@ -6,7 +6,8 @@ import type { BrokerState, HeldImage, LocalRegistryState, Readiness, StorageStat
 import type { UpkeepFigures } from './upkeep-metrics.ts'
 
 /** The part of the plans' face that the API uses. */
-export interface PlansFace extends Pick<Plans, 'receive' | 'quote' | 'withdraw' | 'retry' | 'list' | 'find' | 'why'> {
+export interface PlansFace
+  extends Pick<Plans, 'receive' | 'quote' | 'withdraw' | 'retry' | 'list' | 'find' | 'document' | 'why'> {
   readonly events: Pick<Plans['events'], 'on' | 'off'>
 }
 

@@ -113,6 +113,22 @@ function addReading(app: ApiInstance, plans: PlansFace): void {
     },
   )
   app.get(
+    '/v1/plans/:name/document',
+    {
+      config: { access: 'plans:read' },
+      schema: {
+        tags,
+        summary: 'One plan as it was sent, while it stands',
+        params: NameParam,
+        response: { 200: PlanSchema, 404: ErrorSchema },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params
+      return reply.send(plans.document(name) ?? throwUnknown(name))
+    },
+  )
+  app.get(
     '/v1/schemas/plan.json',
     {
       config: { access: 'plans:read' },

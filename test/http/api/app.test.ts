@@ -183,6 +183,7 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/v1/link',
     '/v1/plans',
     '/v1/plans/{name}',
+    '/v1/plans/{name}/document',
     '/v1/plans/{name}/retry',
     '/v1/schemas/plan.json',
     '/v1/status',
