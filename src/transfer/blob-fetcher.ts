@@ -35,7 +35,7 @@ export interface BlobFetcherOptions {
 /** Tries in a row that brought no byte before the plan is told. */
 const maxFailures = 5
 /** A connection that brought so many bytes before it broke is followed by another at once, so that a link that cuts often is used to the full. */
-const worthwhileBytes = 256 * 1024
+const worthwhileBytes = 64 * 1024
 /** A wait that a registry asks for beyond this is left to the plan, which gives up its place in the queue meanwhile. */
 const longestWaitMs = 15_000
 
