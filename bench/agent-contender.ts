@@ -12,17 +12,19 @@ export interface AgentOptions {
   readonly name: string
   /** `dist/main.js`. */
   readonly program: string
+  /** More of its configuration, section by section. */
+  readonly more?: Readonly<Record<string, object>>
 }
 
 /** The daemon, from the plan's arrival to `Ready`. */
-export function agentDaemon({ name, program }: AgentOptions, into: 'embedded' | 'docker-registry'): Contender {
+export function agentDaemon({ name, program, more }: AgentOptions, into: 'embedded' | 'docker-registry'): Contender {
   return {
     name,
     into,
     lacks: () => undefined,
     open: async site => {
       const target = into === 'embedded' ? undefined : await startRegistry(join(site.dir, 'target'))
-      const agent = await prepare(site, program, target)
+      const agent = await prepare(site, program, target, more)
       await agent.start()
       return new DaemonSession(agent, site, target)
     },
@@ -39,14 +41,19 @@ export function agentPull({ name, program }: AgentOptions): Contender {
   }
 }
 
-function prepare(site: Site, program: string, target?: BenchRegistry): Promise<AgentProcess> {
+function prepare(
+  site: Site,
+  program: string,
+  target?: BenchRegistry,
+  more?: AgentOptions['more'],
+): Promise<AgentProcess> {
   return AgentProcess.prepare({
     dir: join(site.dir, 'agent'),
     edge: 'bench',
     platform: 'linux/amd64',
     upstreams: [site.upstream],
     program,
-    more: target === undefined ? {} : { registry: { external: { url: `http://${target.host}` } } },
+    more: { ...(target === undefined ? {} : { registry: { external: { url: `http://${target.host}` } } }), ...more },
   })
 }
 

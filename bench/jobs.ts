@@ -14,6 +14,8 @@ export interface Job {
   readonly wanted: readonly Wanted[]
   /** The link to upstream; none is the machine's own loopback, direct. */
   readonly link?: Omit<LinkOptions, 'port'>
+  /** Looks at the rate over every stretch of `overMs` for `forMs`, then ends the job wherever it is. With a link only. */
+  readonly watch?: { readonly overMs: number; readonly forMs: number }
   /** SIGKILL when so many bytes have come; then the same again. With a link only. */
   readonly killAt?: number
   /** To whom the agent's wall times are compared; the fastest of them counts. */
@@ -42,6 +44,7 @@ export function makeJobs(corpus: Corpus, { agents, scale }: Builds): readonly Jo
   const size = (bytes: number) => Math.ceil(bytes / scale)
   const copyRivals = copies.map(each => each.name)
   const syncRivals = [skopeoSync.name]
+  const capped = agents.map(agent => agentDaemon({ ...agent, more: { transfer: { maxRate: '20Mbit' } } }, 'embedded'))
   const slow = { contenders: [...embedded, skopeoCopy, crane, oras], rivals: copyRivals, goals: {} }
   return [
     {
@@ -123,6 +126,16 @@ export function makeJobs(corpus: Corpus, { agents, scale }: Builds): readonly Jo
       ...slow,
       wanted: byTag(corpus.single),
       link: { rate: 400e6, roundTripMs: 10, outages: [{ atByte: half, forMs: 8000 }] },
+    },
+    {
+      id: 'cap',
+      title: 'four transfers at once, the agent capped at 20 Mbit/s, watched for 40 s',
+      contenders: capped,
+      wanted: byTag(corpus.large),
+      link: { rate: 400e6, roundTripMs: 10 },
+      watch: { overMs: 10_000, forMs: 40_000 },
+      rivals: [],
+      goals: {},
     },
   ]
 }

@@ -39,8 +39,8 @@ export interface LinkCounts {
 
 /** Chunks are cut to this size, so that connections share the rate evenly. Bytes. */
 const pieceBytes = 16 * 1024
-/** Bytes of one connection and direction that may be on their way at once. */
-const windowBytes = 4 * 1024 * 1024
+/** Bytes of one connection and direction that may be on their way at once: what the link holds, within these. */
+const windowBytes = { least: 128 * 1024, most: 4 * 1024 * 1024 }
 const maxConnections = 256
 /** A timer that woke late may be made up for, as far back as this. Milliseconds. */
 const burstMs = 4
@@ -111,9 +111,9 @@ export class LinkEmulator {
     const pair = new Pair(client, server)
     this.#pairs.add(pair)
     pair.closed.addEventListener('abort', () => this.#pairs.delete(pair), { once: true })
-    const oneWayMs = (this.#options.roundTripMs ?? 0) / 2
-    pair.carry(client, server, oneWayMs, piece => this.#passToServer(piece, pair))
-    pair.carry(server, client, oneWayMs, piece => this.#passToClient(piece, pair))
+    const air = { delayMs: (this.#options.roundTripMs ?? 0) / 2, rate: this.#options.rate }
+    pair.carry(client, server, air, piece => this.#passToServer(piece, pair))
+    pair.carry(server, client, air, piece => this.#passToClient(piece, pair))
   }
 
   async #passToServer(piece: Buffer, pair: Pair): Promise<Buffer> {
@@ -213,8 +213,8 @@ class Pair {
   }
 
   /** Moves bytes until the source has said all. `pass` waits for the link, and gives what is left of the piece. */
-  carry(source: Socket, sink: Socket, delayMs: number, pass: (piece: Buffer) => Promise<Buffer>): void {
-    this.#carry(source, new Delay(sink, delayMs, this.closed), pass).catch(() => this.reset())
+  carry(source: Socket, sink: Socket, air: Air, pass: (piece: Buffer) => Promise<Buffer>): void {
+    this.#carry(source, new Delay(sink, air, this.closed), pass).catch(() => this.reset())
   }
 
   /** Resets the client's connection once what was passed is on its way, as a middle box does that cuts long transfers. */
@@ -243,17 +243,25 @@ class Pair {
   }
 }
 
+interface Air {
+  readonly delayMs: number
+  readonly rate: number | undefined
+}
+
 /** The way through the air: each piece arrives so much later, in order, and no more than a window is on its way. */
 class Delay {
   readonly #sink: Socket
   readonly #delayMs: number
   readonly #closed: AbortSignal
+  readonly #window: number
   #inFlight = 0
   #arrived: (() => void) | undefined
 
-  constructor(sink: Socket, delayMs: number, closed: AbortSignal) {
+  constructor(sink: Socket, { delayMs, rate = Number.POSITIVE_INFINITY }: Air, closed: AbortSignal) {
     this.#sink = sink
     this.#delayMs = delayMs
+    const held = delayMs === 0 ? 0 : (rate / 8000) * delayMs
+    this.#window = Math.min(windowBytes.most, Math.max(windowBytes.least, 2 * held))
     this.#closed = closed
     closed.addEventListener('abort', () => this.#arrived?.(), { once: true })
   }
@@ -268,7 +276,7 @@ class Delay {
       })
     if (this.#delayMs === 0) arrive()
     else setTimeout(arrive, this.#delayMs)
-    await this.#until(windowBytes)
+    await this.#until(this.#window)
   }
 
   /** Resolves when the sink has taken everything. */

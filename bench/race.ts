@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Contender, Session } from './contender.ts'
 import type { Job } from './jobs.ts'
 import { LinkEmulator } from './link-emulator.ts'
@@ -14,6 +15,8 @@ export interface Lap {
   readonly rssBytes: number
   readonly requests: number
   readonly bytes: number
+  /** The lowest and the highest rate over any stretch of the job's length, in bits per second. */
+  readonly rates?: { readonly low: number; readonly high: number }
 }
 
 export interface Result {
@@ -99,6 +102,7 @@ async function measure(job: Job, session: Session, { link, upstream, signal }: P
   const counts = async () =>
     link ? { requests: link.counts.requests, bytes: link.counts.bytesToClients } : await upstream.counts()
   const before = await counts()
+  if (link && job.watch) return await watch(job, session, link, job.watch, signal)
   const started = performance.now()
   const half = link && job.killAt !== undefined ? await bringAndKill(job, session, link, job.killAt, signal) : undefined
   const usage = await session.bring(job.wanted, signal)
@@ -111,6 +115,59 @@ async function measure(job: Job, session: Session, { link, upstream, signal }: P
     )
   }
   return { ...usage, wallMs, requests: after.requests - before.requests, bytes: after.bytes - before.bytes }
+}
+
+type Watch = NonNullable<Job['watch']>
+
+/** Looks at the rate for a while and stops the work then. Nothing is said of CPU and memory. */
+async function watch(job: Job, session: Session, link: LinkEmulator, { overMs, forMs }: Watch, signal: AbortSignal) {
+  const meter = new RateMeter(link, overMs)
+  const enough = new AbortController()
+  const work = session.bring(job.wanted, AbortSignal.any([signal, enough.signal])).then(
+    () => 'it was done before the watch was over',
+    (error: unknown) => (enough.signal.aborted ? undefined : String(error)),
+  )
+  const early = await Promise.race([work, sleep(forMs, undefined, { signal })])
+  const rates = meter.stop()
+  if (early !== undefined) throw new Error(early)
+  enough.abort()
+  await session.kill()
+  await work
+  const { requests, bytesToClients: bytes } = link.counts
+  return { wallMs: forMs, cpuMs: Number.NaN, rssBytes: Number.NaN, requests, bytes, ...(rates ? { rates } : {}) }
+}
+
+/** Until the sockets' buffers, the kernel's on both sides, are full: what they take is no rate of the agent's. Milliseconds. */
+const fillingMs = 5_000
+
+/** Follows what crosses a link, ten times a second. */
+class RateMeter {
+  readonly #link: LinkEmulator
+  readonly #overMs: number
+  readonly #samples: { readonly at: number; readonly bytes: number }[] = []
+  readonly #timer: NodeJS.Timeout
+
+  constructor(link: LinkEmulator, overMs: number) {
+    this.#link = link
+    this.#overMs = overMs
+    this.#timer = setInterval(() => this.#sample(), 100)
+  }
+
+  /** Gives the rates of what came after the first seconds. */
+  stop(): { low: number; high: number } | undefined {
+    clearInterval(this.#timer)
+    const [first] = this.#samples.filter(sample => sample.bytes > 0)
+    const moving = this.#samples.filter(sample => first !== undefined && sample.at - first.at >= fillingMs)
+    const rates = moving.flatMap(end => {
+      const start = moving.findLast(sample => end.at - sample.at >= this.#overMs)
+      return start ? [((end.bytes - start.bytes) * 8000) / (end.at - start.at)] : []
+    })
+    return rates.length === 0 ? undefined : { low: Math.min(...rates), high: Math.max(...rates) }
+  }
+
+  #sample(): void {
+    this.#samples.push({ at: performance.now(), bytes: this.#link.counts.bytesToClients })
+  }
 }
 
 async function bringAndKill(job: Job, session: Session, link: LinkEmulator, bytes: number, signal: AbortSignal) {
@@ -131,12 +188,20 @@ function describe({ name, into }: Contender): string {
   return `${name} → ${into}`.padEnd(36)
 }
 
-function describeLap({ wallMs, cpuMs, rssBytes, requests, bytes }: Lap): string {
+function describeLap({ wallMs, cpuMs, rssBytes, requests, bytes, rates }: Lap): string {
   const mib = (value: number) => (value / 1024 / 1024).toFixed(1)
+  const usage = `CPU ${(cpuMs / 1000).toFixed(2).padStart(6)} s  ${mib(rssBytes).padStart(6)} MiB`
   return [
     `${(wallMs / 1000).toFixed(2).padStart(7)} s`,
-    `CPU ${(cpuMs / 1000).toFixed(2).padStart(6)} s`,
-    `${mib(rssBytes).padStart(6)} MiB`,
+    ...(Number.isNaN(cpuMs) ? [] : [usage]),
     `upstream ${String(requests).padStart(4)} requests ${mib(bytes).padStart(7)} MiB`,
+    ...(rates ? [describeRates([rates])] : []),
   ].join('  ')
+}
+
+/** `19.8 to 20.1 Mbit/s`. */
+export function describeRates(rates: readonly { readonly low: number; readonly high: number }[]): string {
+  const low = Math.min(...rates.map(rate => rate.low))
+  const high = Math.max(...rates.map(rate => rate.high))
+  return `${(low / 1e6).toFixed(2)} to ${(high / 1e6).toFixed(2)} Mbit/s`
 }

@@ -5,7 +5,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { findProgram } from '../test/fixtures/programs.ts'
 import { drawChart } from './chart.ts'
-import { type Lap, median, type Result } from './race.ts'
+import { describeRates, type Lap, median, type Result } from './race.ts'
 
 const MiB = 1024 * 1024
 
@@ -75,17 +75,23 @@ function makeTable(title: string, results: readonly Result[]): string {
       spread(laps, lap => lap.wallMs / 1000, 2),
       ratio(result, results),
       spread(laps, lap => lap.cpuMs / 1000, 2),
-      median(laps, lap => lap.rssBytes / MiB).toFixed(0),
+      Number.isNaN(laps[0]?.rssBytes) ? '' : median(laps, lap => lap.rssBytes / MiB).toFixed(0),
       median(laps, lap => lap.bytes / MiB).toFixed(1),
       median(laps, lap => lap.requests).toFixed(0),
     ]
     return `${start} ${figures.join(' | ')} |`
   })
+  const rates = results.flatMap(result => result.laps.flatMap(lap => lap.rates ?? []))
+  const [job] = results.map(result => result.job)
+  const rateLine =
+    rates.length === 0 || job?.watch === undefined
+      ? ''
+      : `\n\nOver any ${job.watch.overMs / 1000} s, once the sockets' buffers are full: ${describeRates(rates)}, TCP's payload as it crossed the link.`
   return `## ${title[0]?.toUpperCase()}${title.slice(1)}
 
 | | into | wall s | of the fastest other | CPU s | peak MiB | upstream MiB | requests |
 |---|---|---|---|---|---|---|---|
-${rows.join('\n')}`
+${rows.join('\n')}${rateLine}`
 }
 
 /** An agent's wall time as a part of the fastest rival's, and what was to be reached. */
@@ -100,6 +106,7 @@ function ratio({ job, contender, laps }: Result, results: readonly Result[]): st
 
 function spread(laps: readonly Lap[], figure: (lap: Lap) => number, digits: number): string {
   const values = laps.map(figure)
+  if (values.some(Number.isNaN)) return ''
   const [low, high] = [Math.min(...values), Math.max(...values)].map(value => value.toFixed(digits))
   return `${median(laps, figure).toFixed(digits)} (${low} to ${high})`
 }
