@@ -43,14 +43,10 @@ export class ManifestReader {
   }
 
   /**
-   * What the tag is upstream now. Where the local side has the image's tag, it most likely is what it was: a HEAD tells. Else its
-   * manifest will be wanted, and comes with the answer.
-   * @throws ImageError those of the sources, and of a manifest that is not taken.
+   * What the tag is upstream now: one HEAD, since its content may well be here under whatever name.
+   * @throws ImageError those of the sources.
    */
   async resolveTag(tag: string): Promise<Digest> {
-    const { repository, tag: name } = this.request.target
-    const held = name === undefined ? undefined : await this.#local.findTag(repository, name, this.signal)
-    if (held === undefined) return (await this.#fetch(tag)).descriptor.digest
     const descriptor = await this.ask(async (source, signal) => {
       try {
         return await source.upstream.resolve(source.repository, tag, signal)
@@ -90,10 +86,8 @@ export class ManifestReader {
     return { descriptor: { ...expected, ...descriptor }, manifest }
   }
 
-  async #fetch(tagOrDigest: string): Promise<RawManifest> {
-    const raw = await this.ask(({ upstream, repository }, signal) =>
-      upstream.fetchManifest(repository, tagOrDigest, signal),
-    )
+  async #fetch(digest: Digest): Promise<RawManifest> {
+    const raw = await this.ask(({ upstream, repository }, signal) => upstream.fetchManifest(repository, digest, signal))
     // Refused before it is kept: what can't be parsed must not come back from the local side as if it had been had.
     parseManifest(raw.bytes, raw.descriptor.mediaType)
     await this.#local.keepManifest(raw)

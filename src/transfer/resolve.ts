@@ -1,6 +1,6 @@
 /**
  * From a reference to everything that has to be here: the tree of manifests, their blobs, their referrers.
- * Costs no upstream request for a pinned digest whose content is here, one HEAD for a tag that is here, one GET for a new one.
+ * Costs no upstream request for a pinned digest whose content is here, one HEAD for a tag.
  */
 import { ImageError } from '../oci/errors.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'

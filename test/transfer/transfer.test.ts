@@ -71,8 +71,14 @@ t.test('what is here is not fetched again', async t => {
   offer(upstream, 'mecm/app', '2', image({ seed: 'next', layers: [2000] }))
   await bring(site, wish(`${upstream.host}/mecm/app:2`))
   t.equal(upstream.count(fetches), 2, 'of another image, what is new')
-  const manifests = upstream.find({ kind: 'manifest', reference: '2' }).map(({ method }) => method)
-  t.same(manifests, ['GET'], 'a new tag comes with its manifest')
+
+  upstream.clearLog()
+  await bring(site, wish(`${upstream.host}/mecm/app:2`, { target: { repository: 'elsewhere', tag: 'y' } }))
+  t.same(
+    upstream.requests.map(({ method, kind }) => [method, kind]),
+    [['HEAD', 'manifest']],
+    'nor under another name: a tag costs one HEAD',
+  )
 })
 
 t.test('a second version brings only its new layer, from whichever repository the others came', async t => {
