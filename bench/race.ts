@@ -109,10 +109,7 @@ async function measure(job: Job, session: Session, { link, upstream, signal }: P
   const wallMs = performance.now() - started - (half?.pauseMs ?? 0)
   const after = await counts()
   if (session.registry !== undefined) {
-    await expectImages(
-      session.registry,
-      job.wanted.map(wanted => wanted.image),
-    )
+    await expectImages(session.registry, job.wanted)
   }
   return { ...usage, wallMs, requests: after.requests - before.requests, bytes: after.bytes - before.bytes }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { request } from 'undici'
 import { stringify } from 'yaml'
 import { freePort, type Running, startProgram } from '../test/fixtures/programs.ts'
-import type { BenchImage } from './corpus.ts'
+import type { Wanted } from './contender.ts'
 
 export interface BenchRegistry extends Running {
   readonly port: number
@@ -54,14 +54,15 @@ function sumOf(metrics: string, name: string): number {
  * Asks a registry for all that the images consist of, as a node would find it.
  * @throws Error for the first manifest or blob that is not there in its size.
  */
-export async function expectImages(host: string, images: readonly BenchImage[]): Promise<void> {
-  for (const { repository, tag, digest, content, manifests } of images) {
+export async function expectImages(host: string, images: readonly Wanted[]): Promise<void> {
+  for (const { image, pinned } of images) {
+    const { repository, tag, digest, content, manifests } = image
     const wanted = Object.entries(content).map(([name, size]) => {
       const kind = manifests.some(manifest => manifest === name) ? 'manifests' : 'blobs'
       return { path: `${kind}/${name}`, size }
     })
     const size = content[digest] ?? 0
-    for (const { path, size: expected } of [...wanted, { path: `manifests/${tag}`, size }]) {
+    for (const { path, size: expected } of [...wanted, { path: `manifests/${pinned ? digest : tag}`, size }]) {
       const { statusCode, headers, body } = await request(`http://${host}/v2/${repository}/${path}`, {
         method: 'HEAD',
         headers: { accept: 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json' },
