@@ -4,7 +4,6 @@
  */
 import { statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Compile } from 'typebox/compile'
 import { buildConfig, type CompleteDocument, completeDocument, freeze } from './config/build.ts'
 import { type ConfigProblem, checkValue, formatKey, isMapping, type Report } from './config/check.ts'
 import { readEnvironment } from './config/environment.ts'
@@ -24,6 +23,7 @@ import { overlay, resolvePaths } from './config/layers.ts'
 import { type ConfigDocument, ConfigSchema } from './config/schema.ts'
 import { checkTransfer, type TransferConfig } from './config/transfer.ts'
 import type { Platform } from './oci/platform.ts'
+import { Shape } from './oci/shape.ts'
 
 /** Where the configuration is looked for when no file is named. */
 export const defaultConfigFile = '/etc/edge-image-agent/agent.config.yaml'
@@ -169,7 +169,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   checkFiles(ConfigSchema, given, [], report)
   checkSecrets(ConfigSchema, given, [], report)
   // What was wrong is left out or at its default by now, so that the rules between keys can be told in the same breath.
-  const formed = shape.Check(checked)
+  const formed = shape.check(checked)
   checkLocalRegistry(given, report)
   if (formed) checkRules(checked, report)
   if (problems.length > 0 || !formed) throw new ConfigError(file, problems)
@@ -179,7 +179,7 @@ export function loadConfig(options: LoadOptions = {}): LoadedConfig {
   return { config, document, file, warnings: [...fromEnvironment.warnings, ...warningsOf(config)] }
 }
 
-const shape = Compile(ConfigSchema)
+const shape = new Shape(ConfigSchema)
 
 /** A file that is there but hidden from this user counts as there: it is told that it can't be read, not passed over. */
 function findDefaultFile(): string | undefined {

@@ -5,7 +5,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Logger } from 'pino'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Shape } from '../oci/shape.ts'
 import type { State } from '../state/database.ts'
 import { type TokenRow, TokenRows } from '../state/tokens.ts'
 import { readAdminToken, writeAdminToken } from './admin-token.ts'
@@ -71,7 +71,7 @@ const maxGrants = 100
 const noHash = Buffer.alloc(32)
 
 const GrantsShape = Type.Array(Type.Object({ role: Type.Enum([...roles]), namespace: Type.String() }))
-const grantsShape = Compile(GrantsShape)
+const grantsShape = new Shape(GrantsShape)
 
 export class Tokens {
   readonly #rows: TokenRows
@@ -258,7 +258,7 @@ function stateOf(row: TokenRow, now: number): TokenFacts['state'] {
 /** A row that doesn't hold grants gives none: what can't be read allows nothing. */
 function readGrants(text: string): Static<typeof GrantsShape> {
   const value: unknown = JSON.parse(text)
-  return grantsShape.Check(value) ? value : []
+  return grantsShape.check(value) ? value : []
 }
 
 function checkWanted({ name, grants, expiresAt }: NewToken, now: number): void {

@@ -1,6 +1,5 @@
 /** Talks to the running agent's HTTP interface. Used by `plan …`, `status` and `images`. */
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { type Static, type TSchema, Type } from 'typebox'
 import { Agent, type Dispatcher, request } from 'undici'
 import {
   type AgentStatus,
@@ -10,6 +9,7 @@ import {
   type HeldImage,
   HeldImageSchema,
 } from '../http/api/shapes.ts'
+import { Shape } from '../oci/shape.ts'
 import { type PlanQuote, PlanQuoteSchema } from '../plans/quote.ts'
 import { type PlanDocument, PlanSchema } from '../plans/schema.ts'
 import { type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
@@ -20,13 +20,13 @@ import { readEvents, type ServerEvent } from './server-events.ts'
 const maxAnswerBytes = 64 * 1024 * 1024
 const answerTimeoutMs = 30_000
 
-const planStatus = Compile(PlanStatusSchema)
-const planQuote = Compile(PlanQuoteSchema)
-const planDocument = Compile(PlanSchema)
-const planList = Compile(Type.Array(PlanStatusSchema))
-const imageList = Compile(Type.Array(HeldImageSchema))
-const agentStatus = Compile(AgentStatusSchema)
-const failure = Compile(ErrorSchema)
+const planStatus = new Shape(PlanStatusSchema)
+const planQuote = new Shape(PlanQuoteSchema)
+const planDocument = new Shape(PlanSchema)
+const planList = new Shape(Type.Array(PlanStatusSchema))
+const imageList = new Shape(Type.Array(HeldImageSchema))
+const agentStatus = new Shape(AgentStatusSchema)
+const failure = new Shape(ErrorSchema)
 
 /** The agent answered with an error. */
 export class ApiFailure extends CliError {
@@ -46,11 +46,6 @@ export interface Answer {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: unknown
-}
-
-/** What an answer must be; a compiled schema is one. */
-export interface Shape<T> {
-  Check(value: unknown): value is T
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -139,7 +134,7 @@ export class ApiClient {
   }
 
   /** One call that answers with a shape. @throws ApiFailure. */
-  async ask<T>(method: Method, path: string, shape: Shape<T>, payload?: string): Promise<T> {
+  async ask<T extends TSchema>(method: Method, path: string, shape: Shape<T>, payload?: string): Promise<Static<T>> {
     return this.#expect(await this.#ask(method, path, payload), shape)
   }
 
@@ -186,13 +181,13 @@ export class ApiClient {
     }
   }
 
-  #expect<T>(answer: Answer, shape: Shape<T>): T {
-    if (answer.statusCode < 300 && shape.Check(answer.body)) return answer.body
+  #expect<T extends TSchema>(answer: Answer, shape: Shape<T>): Static<T> {
+    if (answer.statusCode < 300 && shape.check(answer.body)) return answer.body
     throw this.#unexpected(answer)
   }
 
   #unexpected({ statusCode, body }: Answer): CliError {
-    if (failure.Check(body)) {
+    if (failure.check(body)) {
       const { code, message, details } = body.error
       return new ApiFailure(code, message, details, code === 'UNAUTHORIZED' ? this.#target.tokenHint : undefined)
     }

@@ -1,14 +1,14 @@
 /** `audit list`: what was done, by whom, and what was denied. */
 import type { Command } from 'commander'
-import { Compile } from 'typebox/compile'
 import { type AuditPage, AuditPageSchema } from '../http/api/audit-routes.ts'
 import { parseDuration } from '../oci/quantities.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import type { CommandContext } from './context.ts'
 import { type Column, formatTable } from './table.ts'
 
-const auditPage = Compile(AuditPageSchema)
+const auditPage = new Shape(AuditPageSchema)
 
 interface ListFlags extends ApiFlags {
   readonly user?: string

@@ -1,12 +1,12 @@
 /** `audit verify` and `audit export`: the proof that no record was changed or taken away, and all of them for others to check. */
 import type { Command } from 'commander'
-import { Compile } from 'typebox/compile'
 import { type VerificationDocument, VerificationSchema } from '../http/api/audit-routes.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import type { CommandContext } from './context.ts'
 
-const verification = Compile(VerificationSchema)
+const verification = new Shape(VerificationSchema)
 
 export function addAuditVerify(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('verify'))

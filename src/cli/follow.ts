@@ -1,6 +1,6 @@
 /** Follows one plan through the agent's events until it has ended; a stream that breaks is opened again. Used by `plan submit --wait`. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Compile } from 'typebox/compile'
+import { Shape } from '../oci/shape.ts'
 import { isTerminal, PlanProgressSchema, type PlanStatus, PlanStatusSchema } from '../plans/status.ts'
 import type { ApiClient } from './api-client.ts'
 import type { ProgressView } from './progress.ts'
@@ -9,8 +9,8 @@ import type { ServerEvent } from './server-events.ts'
 const reopenMs = 1000
 const maxReopens = 30
 
-const statusShape = Compile(PlanStatusSchema)
-const progressShape = Compile(PlanProgressSchema)
+const statusShape = new Shape(PlanStatusSchema)
+const progressShape = new Shape(PlanProgressSchema)
 
 export interface FollowOptions {
   /** Runs once the stream is open; answers the plan's first status. */
@@ -45,9 +45,9 @@ async function followStream(
   try {
     for await (const { event, data } of events) {
       const document: unknown = JSON.parse(data)
-      if (event === 'progress' && progressShape.Check(document) && document.plan === first.plan)
+      if (event === 'progress' && progressShape.check(document) && document.plan === first.plan)
         view?.progress(document)
-      if (event !== 'status' || !statusShape.Check(document)) continue
+      if (event !== 'status' || !statusShape.check(document)) continue
       if (document.plan !== first.plan || document.seq <= status.seq) continue
       status = document
       view?.status(status)

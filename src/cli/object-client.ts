@@ -1,8 +1,8 @@
 /** Objects of every kind through the running agent's API: listed, read, applied, deleted. Used by `get`, `describe`, `apply`, `delete`. */
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { StatusSchema } from '../http/management/status.ts'
 import { apiVersion } from '../management/kinds.ts'
+import { Shape } from '../oci/shape.ts'
 import type { PlanDocument } from '../plans/schema.ts'
 import type { PlanStatus } from '../plans/status.ts'
 import { type Answer, type ApiClient, ApiFailure } from './api-client.ts'
@@ -27,9 +27,9 @@ const ObjectSchema = Type.Object({
 /** An object of any kind, as it is read. */
 export type ReadObject = Static<typeof ObjectSchema>
 
-const object = Compile(ObjectSchema)
-const page = Compile(Type.Object({ items: Type.Array(ObjectSchema), totalItems: Type.Integer() }))
-const failure = Compile(StatusSchema)
+const object = new Shape(ObjectSchema)
+const page = new Shape(Type.Object({ items: Type.Array(ObjectSchema), totalItems: Type.Integer() }))
+const failure = new Shape(StatusSchema)
 
 /** Objects that one call brings. */
 const pageSize = 500
@@ -71,7 +71,7 @@ export class ObjectClient {
       const query = new URLSearchParams({ page: String(number), limit: String(pageSize) })
       if (labels !== undefined) query.set('labelSelector', labels)
       const { body } = this.#accept(await this.#api.call('GET', `${pathOf(kind, namespace)}?${query}`))
-      if (!page.Check(body)) throw notUnderstood()
+      if (!page.check(body)) throw notUnderstood()
       items.push(...body.items)
       if (body.items.length === 0 || items.length >= body.totalItems) return items
     }
@@ -81,14 +81,14 @@ export class ObjectClient {
   async get(kind: Kind, namespace: string, name: string): Promise<ReadObject> {
     if (!kind.namespaced) return toObject(await this.#api.findPlan(name), await this.#api.findPlanDocument(name))
     const { body } = this.#accept(await this.#api.call('GET', pathOf(kind, namespace, name)))
-    if (object.Check(body)) return body
+    if (object.check(body)) return body
     throw notUnderstood()
   }
 
   /** The last syncs of a Repository, the newest first. */
   async runs(kind: Kind, namespace: string, name: string): Promise<readonly Record<string, unknown>[]> {
     const { body } = this.#accept(await this.#api.call('GET', `${pathOf(kind, namespace, name)}/runs`))
-    if (runs.Check(body)) return body.items
+    if (runs.check(body)) return body.items
     throw notUnderstood()
   }
 
@@ -125,12 +125,12 @@ export class ObjectClient {
 
   #accept(answer: Answer): Answer {
     if (answer.statusCode < 300) return answer
-    if (!failure.Check(answer.body)) throw notUnderstood()
+    if (!failure.check(answer.body)) throw notUnderstood()
     throw new Refusal(answer.body, answer.statusCode === 401 ? this.#api.tokenHint : undefined)
   }
 }
 
-const runs = Compile(Type.Object({ items: Type.Array(Type.Record(Type.String(), Type.Unknown())) }))
+const runs = new Shape(Type.Object({ items: Type.Array(Type.Record(Type.String(), Type.Unknown())) }))
 
 /** Whether the agent refused this object, and may well take the next; a wrong token is wrong for all of them. */
 export function isAboutOne(error: unknown): error is Refusal | ApiFailure {

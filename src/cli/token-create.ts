@@ -1,15 +1,15 @@
 /** `token create`: a token for somebody or something that uses this agent. */
 import { type Command, Option } from 'commander'
 import { pino } from 'pino'
-import { Compile } from 'typebox/compile'
 import { type Grant, type Role, roles } from '../access/roles.ts'
 import { type CreatedToken, CreatedTokenSchema, type NewTokenDocument } from '../http/api/token-routes.ts'
 import { parseDuration } from '../oci/quantities.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import { type CommandContext, loadConfigFor } from './context.ts'
 
-const createdToken = Compile(CreatedTokenSchema)
+const createdToken = new Shape(CreatedTokenSchema)
 
 interface CreateFlags extends ApiFlags {
   readonly role: readonly Role[]

@@ -1,14 +1,14 @@
 /** `token list`: who may use this agent. */
 import type { Command } from 'commander'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { type TokenDocument, TokenSchema } from '../http/api/token-routes.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import type { CommandContext } from './context.ts'
 import { formatRelative } from './format.ts'
 import { type Column, formatTable } from './table.ts'
 
-const tokenList = Compile(Type.Array(TokenSchema))
+const tokenList = new Shape(Type.Array(TokenSchema))
 
 export function addTokenList(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('list'))

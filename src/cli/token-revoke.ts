@@ -1,16 +1,16 @@
 /** `token revoke`: ends a token, at once. */
 import type { Command } from 'commander'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { TokenSchema } from '../http/api/token-routes.ts'
+import { Shape } from '../oci/shape.ts'
 import type { ApiClient } from './api-client.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import { CliError } from './cli-error.ts'
 import type { CommandContext } from './context.ts'
 
 /** The answer has no body. */
-const nothing = Compile(Type.Undefined())
-const tokenList = Compile(Type.Array(TokenSchema))
+const nothing = new Shape(Type.Undefined())
+const tokenList = new Shape(Type.Array(TokenSchema))
 
 export function addTokenRevoke(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('revoke'))

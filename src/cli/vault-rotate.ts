@@ -1,11 +1,11 @@
 /** `vault rotate`: encrypts every stored secret under a new key. */
 import type { Command } from 'commander'
-import { Compile } from 'typebox/compile'
 import { RotationSchema } from '../http/api/audit-routes.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import type { CommandContext } from './context.ts'
 
-const rotation = Compile(RotationSchema)
+const rotation = new Shape(RotationSchema)
 
 export function addVaultRotate(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('rotate'))

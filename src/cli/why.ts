@@ -1,12 +1,12 @@
 /** `why`: why an image is not here yet, or since when it is. */
 import type { Command } from 'commander'
-import { Compile } from 'typebox/compile'
 import { WhySchema } from '../http/api/why-route.ts'
+import { Shape } from '../oci/shape.ts'
 import { type ApiFlags, addApiOptions, withApi } from './api-command.ts'
 import type { CommandContext } from './context.ts'
 import { printable } from './terminal.ts'
 
-const shape = Compile(WhySchema)
+const shape = new Shape(WhySchema)
 
 export function addWhy(parent: Command, context: CommandContext): void {
   addApiOptions(parent.command('why'))

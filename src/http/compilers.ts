@@ -4,16 +4,15 @@
  */
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { Convert } from 'typebox/value'
+import { Shape } from '../oci/shape.ts'
 
 /** Checks what comes in. Queries, parameters and headers are texts, and are converted first; bodies are taken as they are. */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  let shape: ReturnType<typeof Compile<TSchema>> | undefined
+  const shape = new Shape(schema)
   return (value: unknown) => {
-    shape ??= Compile(schema) // at the first request: most routes of most agents never see one
     const converted = httpPart === 'body' ? value : Convert(schema, value)
-    return shape.Check(converted) ? { value: converted } : { error: [...shape.Errors(converted)] }
+    return shape.check(converted) ? { value: converted } : { error: [...shape.errors(converted)] }
   }
 }
 

@@ -2,8 +2,9 @@
  * Documents in: the values of requests, and the files of people (YAML or JSON, several per file), checked and completed. What is wrong
  * is told field by field. Used by http/ and cli/, which hand the results to Sources, Repositories, the policies and the plans.
  */
-import { Compile } from 'typebox/compile'
+
 import { parseAllDocuments } from 'yaml'
+import { Shape } from '../oci/shape.ts'
 import { checkFields, isMapping, maxProblems } from './fields.ts'
 import {
   annotationNames,
@@ -56,9 +57,9 @@ export interface ImageCleanupPolicyInput {
 export const builtInProviders = ['harbor', 'dockerhub', 'aliyun', 'other'] as const
 
 const shapes = {
-  RegistrySecret: Compile(RegistrySecretSchema),
-  Repository: Compile(RepositorySchema),
-  ImageCleanupPolicy: Compile(ImageCleanupPolicySchema),
+  RegistrySecret: new Shape(RegistrySecretSchema),
+  Repository: new Shape(RepositorySchema),
+  ImageCleanupPolicy: new Shape(ImageCleanupPolicySchema),
 }
 
 /** @throws ManagementError `Invalid` with every wrong field. */
@@ -77,7 +78,7 @@ export function readRegistrySecret(
     problems.push(`spec.provider: expected one of ${providers.join(', ')}, e.g. "harbor", got "${provider}"`)
   }
   const metadata = placeIn(checked, options, problems)
-  if (problems.length > 0 || !shapes.RegistrySecret.Check(checked)) throw refuse('RegistrySecret', metadata, problems)
+  if (problems.length > 0 || !shapes.RegistrySecret.check(checked)) throw refuse('RegistrySecret', metadata, problems)
   return { metadata, spec: { ...checked.spec, domain: checked.spec.domain.toLowerCase() } }
 }
 
@@ -94,7 +95,7 @@ export function readRepository(value: unknown, options: Place = {}): RepositoryI
     )
   }
   const metadata = placeIn(checked, options, problems)
-  if (problems.length > 0 || !shapes.Repository.Check(checked)) throw refuse('Repository', metadata, problems)
+  if (problems.length > 0 || !shapes.Repository.check(checked)) throw refuse('Repository', metadata, problems)
   const { registryRef, fallbackRefs, ...spec } = checked.spec
   const whole = (ref: { name: string; namespace?: string }) => ({
     name: ref.name,
@@ -119,7 +120,7 @@ export function readImageCleanupPolicy(value: unknown, options: Place = {}): Ima
     problems.push('spec: expected keepRecent or unusedDays: without both, nothing says what may go')
   }
   const metadata = placeIn(checked, options, problems)
-  if (problems.length > 0 || !shapes.ImageCleanupPolicy.Check(checked)) {
+  if (problems.length > 0 || !shapes.ImageCleanupPolicy.check(checked)) {
     throw refuse('ImageCleanupPolicy', metadata, problems)
   }
   return { metadata, spec: checked.spec }

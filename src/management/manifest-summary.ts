@@ -1,13 +1,13 @@
 /** What people are told of an image that is here: platform, size, date, layers. Read from its own manifest and config in the local registry. */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { childrenOf, type ImageManifest, parseManifest } from '../oci/manifest.ts'
 import { formatPlatform, type Platform } from '../oci/platform.ts'
+import { Shape } from '../oci/shape.ts'
 import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import type { ManifestSummary } from './repository-object.ts'
 
-const ConfigShape = Compile(
+const ConfigShape = new Shape(
   Type.Object({
     architecture: Type.Optional(Type.String({ maxLength: 128 })),
     os: Type.Optional(Type.String({ maxLength: 128 })),
@@ -89,7 +89,7 @@ async function readConfig(config: Descriptor, { local, repository, signal }: Sum
   if (bytes === undefined) return undefined
   try {
     const document: unknown = JSON.parse(Buffer.from(bytes).toString())
-    return ConfigShape.Check(document) ? document : undefined
+    return ConfigShape.check(document) ? document : undefined
   } catch {
     return undefined // an artifact's config need not be JSON
   }

@@ -1,8 +1,8 @@
 /** What all objects of image management have in common: lists and their pages, and who did what. Used by every class of the room. */
 import type Database from 'better-sqlite3'
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { type Static, type TSchema, Type } from 'typebox'
 import type { Audit } from '../access/audit.ts'
+import { Shape } from '../oci/shape.ts'
 import { inTransaction, type ObjectRow, type RowQuery } from '../state/managed-objects.ts'
 import { annotationNames, type ObjectMetadata } from './kinds.ts'
 import { ManagementError } from './management-error.ts'
@@ -95,7 +95,7 @@ export function toMetadata(row: ObjectRow, annotations: Readonly<Record<string, 
   }
 }
 
-const texts = Compile(Type.Record(Type.String(), Type.String()))
+const texts = new Shape(Type.Record(Type.String(), Type.String()))
 
 /** A column that holds a JSON object of texts. */
 export function readTexts(column: string): Readonly<Record<string, string>> {
@@ -103,9 +103,9 @@ export function readTexts(column: string): Readonly<Record<string, string>> {
 }
 
 /** A column that holds a document of that form. Checked, not parsed: a list of thousands reads several of each row. */
-export function readColumn<T>(form: { Check(value: unknown): value is T }, column: string): T {
+export function readColumn<Form extends TSchema>(form: Shape<Form>, column: string): Static<Form> {
   const value: unknown = JSON.parse(column)
-  if (form.Check(value)) return value
+  if (form.check(value)) return value
   throw new Error('a row of the database does not have the form that it was written in')
 }
 

@@ -1,7 +1,7 @@
 /** A Repository as it is kept and read back: its shapes, and how a row becomes one. Used by the files that keep images in sync. */
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { formatTarget } from '../oci/reference.ts'
+import { Shape } from '../oci/shape.ts'
 import type { RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
 import type { SourceRef } from './documents.ts'
 import { apiVersion, type ManagedObject } from './kinds.ts'
@@ -85,10 +85,10 @@ export interface RepositoryStatus {
 
 export type Repository = ManagedObject<'Repository', RepositorySpec, RepositoryStatus>
 
-const spec = Compile(SpecShape)
-const manifest = Compile(ManifestSummaryShape)
-const failure = Compile(FailureShape)
-const run = Compile(SyncRunShape)
+const spec = new Shape(SpecShape)
+const manifest = new Shape(ManifestSummaryShape)
+const failure = new Shape(FailureShape)
+const run = new Shape(SyncRunShape)
 
 export function repositoryName(namespace: string, name: string): ObjectName & { readonly namespace: string } {
   return { kind: 'Repository', namespace, name }

@@ -4,14 +4,14 @@
  */
 import type { IClientOptions } from 'mqtt'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Shape } from '../oci/shape.ts'
 import { BrokerConnection } from './connection.ts'
 import { offlineDocument } from './edge-state.ts'
 import type { Topics } from './topics.ts'
 import { unlessAborted } from './within.ts'
 
 /** Far beyond any edge's life, and far enough from where integers end. */
-const shape = Compile(Type.Object({ seq: Type.Integer({ minimum: 1, maximum: 2 ** 52 }) }))
+const shape = new Shape(Type.Object({ seq: Type.Integer({ minimum: 1, maximum: 2 ** 52 }) }))
 
 /** Milliseconds that saying goodbye may take. */
 const closeMs = 500
@@ -80,5 +80,5 @@ function readSeq(text: string): number {
   } catch {
     return 0
   }
-  return shape.Check(status) ? status.seq : 0
+  return shape.check(status) ? status.seq : 0
 }

@@ -3,11 +3,11 @@
  * OCI image-spec, manifest.md and image-index.md; Docker image manifest v2, schema 2.
  */
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { AnnotationsShape, type Descriptor, DescriptorShape, toDescriptor } from './descriptor.ts'
 import { digestOf } from './digest.ts'
 import { ImageError } from './errors.ts'
 import { isIndexType, isManifestType, isSchema1, mediaTypes } from './media-types.ts'
+import { Shape } from './shape.ts'
 
 /** Manifests beyond this many bytes are refused, as registries do. */
 export const maxManifestBytes = 4 * 1024 * 1024
@@ -53,7 +53,7 @@ const ManifestShape = Type.Object({
   subject: Type.Optional(Type.Union([DescriptorShape, Type.Null()])),
   annotations: Type.Optional(Type.Union([AnnotationsShape, Type.Null()])),
 })
-const shape = Compile(ManifestShape)
+const shape = new Shape(ManifestShape)
 
 /**
  * Parses the bytes of a manifest. `contentType` is what the server or the pointing descriptor called it; the document's own
@@ -115,8 +115,8 @@ function readDocument(bytes: Uint8Array): Static<typeof ManifestShape> {
       error,
     )
   }
-  if (shape.Check(document)) return document
-  const [first] = shape.Errors(document)
+  if (shape.check(document)) return document
+  const [first] = shape.errors(document)
   throw invalid(
     first ? `${first.instancePath || 'the document'} ${first.message}` : 'it does not have the form of a manifest',
   )

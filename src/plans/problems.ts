@@ -1,25 +1,25 @@
 /** What is wrong with the form of a plan: every field, with its path and what was expected. Used by plan.ts. */
 import { type TSchema, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Settings } from 'typebox/system'
 import { nearest } from '../oci/nearest.ts'
+import { Shape } from '../oci/shape.ts'
 import { type PackageInfo, PackageSchema, type PlanDocument, PlanSchema } from './schema.ts'
 
 /** Problems that are listed; the rest is counted. */
 export const maxProblems = 100
 
-const validator = Compile(PlanSchema)
-const packageValidator = Compile(PackageSchema)
+const validator = new Shape(PlanSchema)
+const packageValidator = new Shape(PackageSchema)
 
 /** Whether a value has the form of a plan. */
 export function isPlanDocument(value: unknown): value is PlanDocument {
-  return validator.Check(value)
+  return validator.check(value)
 }
 
 /** Whether a value has the form of a plan's `package`. */
 export function isPackageInfo(value: unknown): value is PackageInfo {
-  return packageValidator.Check(value)
+  return packageValidator.check(value)
 }
 
 /** Everything that is wrong with the form of a value, a line each: `spec.images[0].source: expected text, got a number`. */
@@ -44,7 +44,7 @@ function collectErrors(value: unknown): TLocalizedValidationError[] {
   const { maxErrors } = Settings.Get()
   Settings.Set({ maxErrors: maxProblems * 10 })
   try {
-    return validator.Errors(value)
+    return validator.errors(value)
   } finally {
     Settings.Set({ maxErrors })
   }

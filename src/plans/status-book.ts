@@ -2,7 +2,7 @@
  * Where statuses are written: each takes the next number of the edge's sequence, and is committed together with what it tells
  * about and its message for the broker. Listeners hear of it after the commit. Used by the intake and the queue.
  */
-import { Compile } from 'typebox/compile'
+import { Shape } from '../oci/shape.ts'
 import type { PlanRows, Scope, StatusRow } from '../state/plans.ts'
 import { clearAfterMs, type Outbox } from './outbox.ts'
 import { finishStatus, isTerminal, type PlanStatus, PlanStatusSchema, type StatusDraft } from './status.ts'
@@ -136,11 +136,11 @@ export class StatusBook {
   }
 }
 
-const shape = Compile(PlanStatusSchema)
+const shape = new Shape(PlanStatusSchema)
 
 /** The status in a row. @throws Error when the row was written by something else. */
 export function readStatus(row: StatusRow): PlanStatus {
   const document: unknown = JSON.parse(row.document)
-  if (shape.Check(document)) return document
+  if (shape.check(document)) return document
   throw new Error(`the status of the plan "${row.name}" in the database does not have its form`)
 }

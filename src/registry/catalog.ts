@@ -1,12 +1,12 @@
 /** The repositories of a registry that lists them: `/v2/_catalog`. Distribution's HTTP API V2, "Catalog"; not part of the OCI specification. */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { isRepository } from '../oci/reference.ts'
+import { Shape } from '../oci/shape.ts'
 import { readPages } from './paging.ts'
 import type { Ask, Transport } from './transport.ts'
 
 const pageSize = 1000
-const catalogPage = Compile(
+const catalogPage = new Shape(
   Type.Object({ repositories: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }),
 )
 
@@ -33,7 +33,7 @@ export async function* listRepositories(
 function readNames(transport: Transport, page: Uint8Array, doing: string): readonly string[] {
   try {
     const document: unknown = JSON.parse(Buffer.from(page).toString())
-    if (catalogPage.Check(document)) return document.repositories ?? []
+    if (catalogPage.check(document)) return document.repositories ?? []
   } catch {
     // The same as a list of another form.
   }

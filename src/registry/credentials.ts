@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Shape } from '../oci/shape.ts'
 import type { HostOptions } from './connections.ts'
 
 export type Credentials =
@@ -15,7 +15,7 @@ export type Credentials =
 
 const text = Type.Optional(Type.String({ maxLength: 64 * 1024 }))
 const AuthEntry = Type.Object({ auth: text, username: text, password: text, identitytoken: text })
-const dockerConfig = Compile(
+const dockerConfig = new Shape(
   Type.Object({
     auths: Type.Optional(Type.Record(Type.String(), AuthEntry)),
     credsStore: Type.Optional(Type.String()),
@@ -50,7 +50,7 @@ export class CredentialStore {
   async #read(file: string): Promise<ReadonlyMap<string, Credentials>> {
     try {
       const document: unknown = JSON.parse(await readFile(file, 'utf8'))
-      if (!dockerConfig.Check(document)) throw new Error('it does not have the form of a docker config.json')
+      if (!dockerConfig.check(document)) throw new Error('it does not have the form of a docker config.json')
       if (document.credsStore !== undefined || document.credHelpers !== undefined) {
         this.#logger.warn(
           { file },

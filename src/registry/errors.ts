@@ -3,8 +3,8 @@
  * OCI distribution-spec, "Error codes". The body is a guest's: read to a limit, checked, and quoted in part.
  */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { type ErrorCode, ImageError } from '../oci/errors.ts'
+import { Shape } from '../oci/shape.ts'
 import type { Answer } from './answer.ts'
 import type { Doing } from './failures.ts'
 import { redactUrl } from './redact.ts'
@@ -15,7 +15,7 @@ export type Subject = 'registry' | 'manifest' | 'blob' | 'tags' | 'referrers' | 
 const maxErrorBytes = 64 * 1024
 const maxRetryAfterMs = 60 * 60 * 1000
 
-const errorBody = Compile(
+const errorBody = new Shape(
   Type.Object({
     errors: Type.Array(
       Type.Object({
@@ -152,7 +152,7 @@ function readBody(bytes: Uint8Array): { code?: string; text: string } {
   } catch {
     return { text: '' }
   }
-  if (!errorBody.Check(document)) return { text: '' }
+  if (!errorBody.check(document)) return { text: '' }
   const [first] = document.errors
   const message = typeof first?.message === 'string' ? first.message : ''
   const text = printable(`${first?.code ?? ''} ${message}`.trim())

@@ -1,12 +1,12 @@
 /** Listing tags. OCI distribution-spec, "Listing tags". */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { isTag } from '../oci/reference.ts'
+import { Shape } from '../oci/shape.ts'
 import { readPages } from './paging.ts'
 import type { Ask, Transport } from './transport.ts'
 
 const pageSize = 1000
-const tagPage = Compile(Type.Object({ tags: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }))
+const tagPage = new Shape(Type.Object({ tags: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }))
 
 /** The repository's tags in the registry's order, a page at a time as they are wanted. What isn't a tag by the specification is left out. */
 export async function* listTags(
@@ -32,7 +32,7 @@ export async function* listTags(
 function readTags(transport: Transport, page: Uint8Array, doing: string): readonly string[] {
   try {
     const document: unknown = JSON.parse(Buffer.from(page).toString())
-    if (tagPage.Check(document)) return document.tags ?? []
+    if (tagPage.check(document)) return document.tags ?? []
   } catch {
     // The same as a list of another form.
   }

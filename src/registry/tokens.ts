@@ -4,8 +4,8 @@
  * Distribution's token authentication specification ("token", "oauth"); RFC 6750.
  */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { ImageError } from '../oci/errors.ts'
+import { Shape } from '../oci/shape.ts'
 import type { Challenge } from './challenge.ts'
 import type { Connections, HostOptions, WireRequest } from './connections.ts'
 import type { Credentials } from './credentials.ts'
@@ -39,7 +39,7 @@ interface TokenServer {
 }
 
 const TokenText = Type.Optional(Type.String({ maxLength: 64 * 1024 }))
-const tokenAnswer = Compile(
+const tokenAnswer = new Shape(
   Type.Object({ token: TokenText, access_token: TokenText, expires_in: Type.Optional(Type.Number()) }),
 )
 const maxTokenAnswer = 256 * 1024
@@ -204,8 +204,8 @@ function tokenRequest(
 
 function readToken(body: Uint8Array | undefined, asked: number, server: TokenServer, about: Doing): Token {
   const document = parse(body)
-  const value = tokenAnswer.Check(document) ? document.token || document.access_token : undefined
-  if (value === undefined || !tokenAnswer.Check(document) || !/^[\x21-\x7e]+$/.test(value)) {
+  const value = tokenAnswer.check(document) ? document.token || document.access_token : undefined
+  if (value === undefined || !tokenAnswer.check(document) || !/^[\x21-\x7e]+$/.test(value)) {
     const message = `${server.realm.host} answered the request for a token with something else`
     throw new ImageError('UNAVAILABLE', message, { ...about, host: server.realm.host })
   }

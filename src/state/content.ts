@@ -3,12 +3,12 @@
  * who may see them. SQL for store/.
  */
 import type Database from 'better-sqlite3'
-import { Compile } from 'typebox/compile'
 import { AnnotationsShape, type Descriptor } from '../oci/descriptor.ts'
 import { type Digest, parseDigest } from '../oci/digest.ts'
+import { Shape } from '../oci/shape.ts'
 import { withoutSync } from './unsynced.ts'
 
-const annotationsShape = Compile(AnnotationsShape)
+const annotationsShape = new Shape(AnnotationsShape)
 
 /** A manifest as a repository shows it. */
 export interface ManifestRecord {
@@ -336,5 +336,5 @@ function toDescriptor(row: ManifestRow): Descriptor {
 }
 
 function readAnnotations(json: string): Readonly<Record<string, string>> {
-  return annotationsShape.Parse(JSON.parse(json))
+  return annotationsShape.parse(JSON.parse(json))
 }

@@ -1,9 +1,9 @@
 /** What upstream answered when it was asked what refers to a manifest. Used by the engine, through agent.ts. */
 import type Database from 'better-sqlite3'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { type Descriptor, DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
+import { Shape } from '../oci/shape.ts'
 import { withoutSync } from './unsynced.ts'
 
 /** Referrers by descriptor, and the tags (cosign's) that point at some. */
@@ -16,7 +16,7 @@ const AnswerShape = Type.Object({
   referrers: Type.Array(DescriptorShape),
   tags: Type.Array(Type.Object({ tag: Type.String(), descriptor: DescriptorShape })),
 })
-const shape = Compile(AnswerShape)
+const shape = new Shape(AnswerShape)
 
 export class ReferrerAnswers {
   readonly #db: Database.Database
@@ -35,7 +35,7 @@ export class ReferrerAnswers {
   find(digest: Digest): ReferrerAnswer | undefined {
     const row = this.#find.get(digest)
     if (!row) return undefined
-    const answer: Static<typeof AnswerShape> = shape.Parse(JSON.parse(row.found))
+    const answer: Static<typeof AnswerShape> = shape.parse(JSON.parse(row.found))
     return {
       referrers: answer.referrers.map(toDescriptor),
       tags: answer.tags.map(({ tag, descriptor }) => ({ tag, descriptor: toDescriptor(descriptor) })),

@@ -1,8 +1,8 @@
 /** Tag changes that an external registry has yet to get: written before the first of them, cleared after the last. */
 import type Database from 'better-sqlite3'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
+import { Shape } from '../oci/shape.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 
 const ChangesShape = Type.Array(
@@ -17,7 +17,7 @@ const ChangesShape = Type.Array(
     Type.Object({ do: Type.Literal('remove'), repository: Type.String(), tag: Type.String() }),
   ]),
 )
-const shape = Compile(ChangesShape)
+const shape = new Shape(ChangesShape)
 
 /** Changes that belong together, and the entry's number by which they are cleared. */
 export interface JournalEntry {
@@ -44,7 +44,7 @@ export class TagJournal {
   /** What was begun and not finished, in order. */
   unfinished(): readonly JournalEntry[] {
     return this.#all.all().map(row => {
-      const changes: Static<typeof ChangesShape> = shape.Parse(JSON.parse(row.changes))
+      const changes: Static<typeof ChangesShape> = shape.parse(JSON.parse(row.changes))
       return {
         id: row.id,
         changes: changes.map(change =>

@@ -5,10 +5,10 @@
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { type Descriptor, DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { formatTarget, isRepository, parseTarget } from '../oci/reference.ts'
+import { Shape } from '../oci/shape.ts'
 import { writeFileDurably } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
 
@@ -31,7 +31,7 @@ const maxIndexBytes = 128 * 1024 * 1024
 const entriesAtOnce = 500
 
 const IndexShape = Type.Object({ manifests: Type.Array(DescriptorShape) })
-const shape = Compile(IndexShape)
+const shape = new Shape(IndexShape)
 
 /** Writes `oci-layout` where it is missing: what tells other tools that the folder is a layout. */
 export async function writeLayoutMark(root: string): Promise<void> {
@@ -89,7 +89,7 @@ async function parseIndex(path: string): Promise<Static<typeof IndexShape> | und
   const file = await open(path, 'r')
   try {
     const document: unknown = JSON.parse(await file.readFile('utf8'))
-    return shape.Check(document) ? document : undefined
+    return shape.check(document) ? document : undefined
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error

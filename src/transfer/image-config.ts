@@ -3,17 +3,17 @@
  * that an image for other machines costs as little as can be. OCI image-spec, config.md. Used by transfer.ts.
  */
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { ImageError } from '../oci/errors.ts'
 import { parseManifest } from '../oci/manifest.ts'
 import { formatPlatform, type Platform, platformMatches } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
+import { Shape } from '../oci/shape.ts'
 import type { ResolvedImage } from './engine.ts'
 import type { LocalReader, LocalRegistry } from './local.ts'
 
 const configTypes = ['application/vnd.oci.image.config.v1+json', 'application/vnd.docker.container.image.v1+json']
-const shape = Compile(
+const shape = new Shape(
   Type.Object({
     os: Type.String({ minLength: 1 }),
     architecture: Type.String({ minLength: 1 }),
@@ -62,7 +62,7 @@ function readPlatform(bytes: Uint8Array | undefined): Platform | undefined {
   if (!bytes) return undefined
   try {
     const config: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    return shape.Check(config) && config.os !== 'unknown' ? config : undefined
+    return shape.check(config) && config.os !== 'unknown' ? config : undefined
   } catch {
     return undefined
   }

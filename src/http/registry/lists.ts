@@ -1,7 +1,7 @@
 /** Lists in pages: tags and catalog. OCI distribution-spec, "Listing Tags"; the catalog as docker-registry has it. */
 import type { FastifyReply } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Shape } from '../../oci/shape.ts'
 import type { RegistryContent } from './content.ts'
 import { RegistryFault, unknownRepository } from './fault.ts'
 
@@ -12,7 +12,7 @@ const PageQuery = Type.Object({
   n: Type.Optional(Type.String({ pattern: '^\\d{1,9}$' })),
   last: Type.Optional(Type.String({ maxLength: 300 })),
 })
-const pageQuery = Compile(PageQuery)
+const pageQuery = new Shape(PageQuery)
 
 /** `GET /v2/<name>/tags/list` */
 export function answerTags(
@@ -55,6 +55,6 @@ function readPage(
 }
 
 function parseQuery(query: unknown): Static<typeof PageQuery> {
-  if (pageQuery.Check(query)) return query
+  if (pageQuery.check(query)) return query
   throw new RegistryFault(400, 'UNSUPPORTED', 'n is a whole number from 0 on, last an entry of the list')
 }

@@ -1,11 +1,11 @@
 /** `PUT …/manifests/<reference>`. OCI distribution-spec, "Pushing Manifests". Used by app.ts. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
 import { maxManifestBytes, parseManifest, rawManifest } from '../../oci/manifest.ts'
 import { isTag } from '../../oci/reference.ts'
+import { Shape } from '../../oci/shape.ts'
 import { RegistryFault } from './fault.ts'
 import { refuseHeld } from './held.ts'
 import type { RegistryPath } from './path.ts'
@@ -14,7 +14,7 @@ import type { WriteSide } from './write-side.ts'
 
 type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
 
-const tagQuery = Compile(Type.Object({ tag: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())])) }))
+const tagQuery = new Shape(Type.Object({ tag: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())])) }))
 
 /** Tags that one request may set; the specification asks for 10 at least. */
 const maxTags = 100
@@ -63,7 +63,7 @@ export async function putManifest(
 }
 
 function readTags(query: unknown): readonly string[] {
-  const asked = tagQuery.Check(query) ? (query.tag ?? []) : []
+  const asked = tagQuery.check(query) ? (query.tag ?? []) : []
   const tags = typeof asked === 'string' ? [asked] : asked
   if (tags.length > maxTags) throw new RegistryFault(414, 'UNSUPPORTED', `at most ${maxTags} tags at once`)
   if (tags.every(isTag)) return tags

@@ -1,9 +1,9 @@
 /** What refers to a manifest: signatures, SBOMs. OCI distribution-spec, "Listing Referrers". */
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { mediaTypes } from '../../oci/media-types.ts'
+import { Shape } from '../../oci/shape.ts'
 import type { RegistryContent } from './content.ts'
 import { RegistryFault } from './fault.ts'
 import type { RegistryPath } from './path.ts'
@@ -11,7 +11,7 @@ import type { RegistryPath } from './path.ts'
 /** Bytes of descriptors on one page: readers take no index above 4 MiB, and annotations may be long. */
 const maxPageBytes = 2 * 1024 * 1024
 
-const query = Compile(
+const query = new Shape(
   Type.Object({
     artifactType: Type.Optional(Type.String({ maxLength: 255 })),
     last: Type.Optional(Type.String({ maxLength: 200 })),
@@ -25,7 +25,7 @@ export function answerReferrers(
   asked: unknown,
   store: RegistryContent,
 ): FastifyReply {
-  if (!query.Check(asked)) {
+  if (!query.check(asked)) {
     throw new RegistryFault(400, 'UNSUPPORTED', 'artifactType is one media type', { detail: {} })
   }
   const { artifactType, last } = asked

@@ -1,9 +1,9 @@
 /** Upload sessions: begin, append, ask, end, cancel; and mounts. OCI distribution-spec, "Pushing blobs". Used by app.ts. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { algorithmOf, type Digest, type DigestAlgorithm, isDigest } from '../../oci/digest.ts'
 import { ImageError } from '../../oci/errors.ts'
+import { Shape } from '../../oci/shape.ts'
 import { UploadError } from '../../store/upload-error.ts'
 import type { UploadStatus } from '../../store/uploads.ts'
 import { RegistryFault } from './fault.ts'
@@ -20,7 +20,7 @@ const BeginQuery = Type.Object({
   from: Type.Optional(Type.String({ maxLength: 255 })),
   'digest-algorithm': Type.Optional(Type.String({ maxLength: 64 })),
 })
-const beginQuery = Compile(BeginQuery)
+const beginQuery = new Shape(BeginQuery)
 
 /** In how many repositories a mount without `from` looks for the blob. */
 const maxMountSources = 20
@@ -184,7 +184,7 @@ function sendCreated(reply: FastifyReply, repository: string, digest: Digest): F
 }
 
 function readQuery(query: unknown): Static<typeof BeginQuery> {
-  if (beginQuery.Check(query)) return query
+  if (beginQuery.check(query)) return query
   throw new RegistryFault(400, 'UNSUPPORTED', 'digest, mount, from and digest-algorithm may be there once each')
 }
 

@@ -7,8 +7,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { createTask, type ScheduledTask } from 'node-cron'
 import type { Logger } from 'pino'
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Audit } from '../../access/audit.ts'
+import { Shape } from '../../oci/shape.ts'
 import { type CleanupPolicyRow, CleanupPolicyRows } from '../../state/cleanup-policies.ts'
 import type { State } from '../../state/database.ts'
 import { inTransaction } from '../../state/managed-objects.ts'
@@ -66,7 +66,7 @@ export interface PoliciesOptions {
 }
 
 const kind = 'ImageCleanupPolicy'
-const lastRunShape = Compile(LastRunShape)
+const lastRunShape = new Shape(LastRunShape)
 
 export class Policies {
   readonly #options: PoliciesOptions
@@ -283,7 +283,7 @@ export class Policies {
       },
       spec: readSpec(row),
       status: {
-        ...(row.lastRun === null ? {} : { lastRun: lastRunShape.Parse(JSON.parse(row.lastRun)) }),
+        ...(row.lastRun === null ? {} : { lastRun: lastRunShape.parse(JSON.parse(row.lastRun)) }),
         ...(nextRun ? { nextRun: nextRun.toISOString() } : {}),
       },
     }
