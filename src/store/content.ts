@@ -14,7 +14,7 @@ import { toStateError } from '../state/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
-import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest } from './ingest.ts'
+import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest, type RestingHash } from './ingest.ts'
 import {
   algorithms,
   blobFolder,
@@ -50,6 +50,7 @@ export interface IngestSummary extends IngestRecord {
 const defaultSyncBytes = 8 * 1024 * 1024
 /** How long bytes that were written, or found here in place of being written, wait for somebody to name them. */
 const namingMs = 60 * 60_000
+const maxHashes = 64
 
 export class ContentStore {
   /** What collection leaves alone for the sake of work that goes on. */
@@ -65,6 +66,8 @@ export class ContentStore {
   readonly #open = new Map<Digest, BlobIngest | undefined>()
   /** Bytes of the ingests that nobody holds now. */
   #resting = new Map<Digest, number>()
+  /** Their hashes, of those that this process has written last: a link that cuts often would have the same bytes hashed again and again. */
+  readonly #hashes = new Map<Digest, RestingHash>()
   readonly #writing = new Map<Digest, Promise<void>>()
   #completeBytes = 0
 
@@ -145,7 +148,7 @@ export class ContentStore {
   }
 
   /**
-   * Opens the blob's ingest where an earlier one stopped; what is there is hashed first. One at a time per digest. For a blob that
+   * Opens the blob's ingest where an earlier one stopped; what an earlier process left is hashed first. One at a time per digest. For a blob that
    * is complete, the ingest has everything already.
    * @throws ImageError `INTERNAL` when somebody else holds it, `NO_SPACE`; the signal's reason.
    */
@@ -166,6 +169,7 @@ export class ContentStore {
           logger: this.#logger,
           syncBytes: this.#syncBytes,
           bootId: this.#bootId,
+          resting: this.#takeHash(digest),
           ended: end => this.#ended(blob, end),
         },
         signal,
@@ -197,6 +201,7 @@ export class ContentStore {
     await rm(ingestPath(this.root, digest), { force: true })
     this.#ingests.remove(digest)
     this.#resting.delete(digest)
+    this.#hashes.delete(digest)
   }
 
   /**
@@ -284,10 +289,24 @@ export class ContentStore {
     }
   }
 
-  #ended(blob: Descriptor, end: IngestEnd): void {
-    this.#open.delete(blob.digest)
-    if (end.committed) this.#completeBytes += blob.size - end.replaced
-    else if (end.kept > 0) this.#resting.set(blob.digest, end.kept)
+  #ended({ digest, size }: Descriptor, { committed, kept, replaced, resting }: IngestEnd): void {
+    this.#open.delete(digest)
+    if (committed) this.#completeBytes += size - replaced
+    else if (kept > 0) this.#resting.set(digest, kept)
+    if (resting) this.#keepHash(digest, resting)
+  }
+
+  #keepHash(digest: Digest, hash: RestingHash): void {
+    const [oldest] = this.#hashes.keys()
+    if (oldest !== undefined && this.#hashes.size >= maxHashes) this.#hashes.delete(oldest)
+    this.#hashes.set(digest, hash)
+  }
+
+  /** A hash goes on from where it is, so it is handed out once. */
+  #takeHash(digest: Digest): RestingHash | undefined {
+    const hash = this.#hashes.get(digest)
+    this.#hashes.delete(digest)
+    return hash
   }
 
   /** Whether the folder takes a file, found out before work begins: permissions alone don't tell (a read-only mount, a full disk). */

@@ -1,6 +1,6 @@
 /**
  * A blob that is still arriving: a file and an offset. Bytes are appended, synced, then the offset is recorded, never the other way
- * round; what an earlier process left is hashed once and gone on from. Opened by content.ts, written by transfer/.
+ * round; what an earlier process left is hashed once and gone on from, what this one left is not even read. Opened by content.ts, written by transfer/.
  */
 import type { Hash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -25,6 +25,8 @@ export interface IngestContext {
   readonly syncBytes: number
   /** This boot of the machine, or undefined where that can't be known. */
   readonly bootId: string | undefined
+  /** The hash of what this process has written of the blob already, if it still has it. */
+  readonly resting: RestingHash | undefined
   /** Called once, when the ingest has let go of its file. */
   readonly ended: (end: IngestEnd) => void
 }
@@ -35,13 +37,21 @@ export interface IngestEnd {
   readonly kept: number
   /** Bytes of the same blob that somebody else had completed meanwhile. */
   readonly replaced: number
+  /** Of the kept bytes, where all that was taken is kept. */
+  readonly resting?: RestingHash
+}
+
+/** The running hash of a blob's first bytes: with it, the next opening need not read them again. */
+export interface RestingHash {
+  readonly hash: Hash
+  readonly bytes: number
 }
 
 /** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
 const syncMs = 10_000
 
 /**
- * Opens the blob's ingest where an earlier one stopped, hashing what is there. After a kill the whole file counts, since the page
+ * Opens the blob's ingest where an earlier one stopped, hashing what an earlier process left. After a kill the whole file counts, since the page
  * cache outlived the process; after a reboot only what was recorded as synced. The final digest decides in any case.
  * @throws ImageError `NO_SPACE`; the signal's reason when it is aborted meanwhile.
  */
@@ -56,14 +66,19 @@ export async function openIngest(blob: Descriptor, context: IngestContext, signa
     const synced = Math.min(record?.synced ?? 0, kept)
     // The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next.
     ingests.open(blob.digest, { size: blob.size, synced, bootId })
-    const hash = hasherFor(blob.digest)
-    await hashFile(file, hash, kept, signal)
+    const hash = context.resting?.bytes === kept ? context.resting.hash : await hashPrefix(blob, file, kept, signal)
     if (kept > 0) context.logger.debug({ digest: blob.digest, offset: kept, size: blob.size }, 'ingest goes on')
     return new BlobIngest(blob, { file, hash, position: kept, synced }, context)
   } catch (error) {
     await file.close()
     throw error
   }
+}
+
+async function hashPrefix(blob: Descriptor, file: FileHandle, bytes: number, signal?: AbortSignal): Promise<Hash> {
+  const hash = hasherFor(blob.digest)
+  await hashFile(file, hash, bytes, signal)
+  return hash
 }
 
 /** Read and write, made where it is missing, never cut. */
@@ -165,13 +180,15 @@ export class BlobIngest {
     if (this.#state !== 'open') return
     if (this.offset === 0 || this.#moved) return await this.discard()
     this.#state = 'closed'
+    let resting: RestingHash | undefined
     try {
       await this.#file.flush()
+      resting = { hash: this.#hash, bytes: this.#file.written }
     } catch (error) {
       // What only memory holds is fetched again; what the file holds stays.
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
     } finally {
-      await this.#letGo({ committed: false, kept: this.#file.written, replaced: 0 })
+      await this.#letGo({ committed: false, kept: this.#file.written, replaced: 0, ...(resting && { resting }) })
     }
   }
 

@@ -40,6 +40,15 @@ async function writeInChunks(
   while (ingest.offset < end) await ingest.write(content.subarray(ingest.offset, Math.min(end, ingest.offset + chunk)))
 }
 
+/** Bytes that this process has read, from whatever, since it began. */
+function bytesRead(): number {
+  return Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1])
+}
+
+function cannotCountReads(): string | false {
+  return existsSync('/proc/self/io') ? false : 'reads /proc, which is on Linux only'
+}
+
 for (const algorithm of ['sha256', 'sha512'] as const) {
   t.test(`a ${algorithm} blob arrives in chunks, is verified and becomes visible`, async t => {
     const { store, root, ingests } = await openStore(t)
@@ -239,13 +248,33 @@ t.test('a commit that could not move the file can be tried again', async t => {
   t.equal(await store.usedBytes(), 4000)
 })
 
-t.test('an abort while the prefix is hashed lets the ingest go', async t => {
-  const { store } = await openStore(t)
-  const content = seededBytes('aborted', 5000)
+t.test('what this process has written it does not read again', { skip: cannotCountReads() }, async t => {
+  const { store, again } = await openStore(t)
+  const content = seededBytes('cut often', 3_000_000)
   const blob = blobOf(content)
   const first = await store.openIngest(blob)
+  await writeInChunks(first, content, 100_000, 2_000_000)
+  await first.close()
+  const before = bytesRead()
+  const next = await store.openIngest(blob)
+  t.ok(bytesRead() - before < 1_000_000, 'its hash was kept')
+  t.equal(next.offset, 2_000_000)
+  await next.close()
+  const restarted = bytesRead()
+  const last = await (await again()).openIngest(blob)
+  t.ok(bytesRead() - restarted >= 2_000_000, 'after a restart it is made again')
+  await writeInChunks(last, content, 100_000)
+  await last.commit()
+})
+
+t.test('an abort while the prefix is hashed lets the ingest go', async t => {
+  const { store: earlier, again } = await openStore(t)
+  const content = seededBytes('aborted', 5000)
+  const blob = blobOf(content)
+  const first = await earlier.openIngest(blob)
   await first.write(content.subarray(0, 4000))
   await first.close()
+  const store = await again()
   await t.rejects(store.openIngest(blob, AbortSignal.abort(new Error('stopping'))), { message: 'stopping' })
   const next = await store.openIngest(blob)
   t.equal(next.offset, 4000)
