@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { queuedBytes } from './send-queue.ts'
 
 export interface LinkOptions {
   /** The server behind the link: a port on 127.0.0.1. */
@@ -93,6 +94,16 @@ export class LinkEmulator {
     return this.#pairs.size
   }
 
+  /**
+   * Bytes that clients' machines have taken. What this process and its kernel still hold for them has not arrived, and those buffers are
+   * filled in lumps of a megabyte: no link's doing, but our own.
+   */
+  async arrived(): Promise<number> {
+    const queued = await queuedBytes((this.#server.address() as AddressInfo).port)
+    const inFlight = [...this.#pairs].reduce((sum, pair) => sum + pair.inFlightToClient, 0)
+    return this.counts.bytesToClients - inFlight - queued
+  }
+
   /** Resolves when so many bytes have crossed towards clients. */
   async reached(bytes: number): Promise<void> {
     if (this.counts.bytesToClients >= bytes) return
@@ -112,8 +123,8 @@ export class LinkEmulator {
     this.#pairs.add(pair)
     pair.closed.addEventListener('abort', () => this.#pairs.delete(pair), { once: true })
     const air = { delayMs: (this.#options.roundTripMs ?? 0) / 2, rate: this.#options.rate }
-    pair.carry(client, server, air, piece => this.#passToServer(piece, pair))
-    pair.carry(server, client, air, piece => this.#passToClient(piece, pair))
+    pair.carryToServer(air, piece => this.#passToServer(piece, pair))
+    pair.carryToClient(air, piece => this.#passToClient(piece, pair))
   }
 
   async #passToServer(piece: Buffer, pair: Pair): Promise<Buffer> {
@@ -198,6 +209,7 @@ class Pair {
   readonly #client: Socket
   readonly #server: Socket
   readonly #controller = new AbortController()
+  #toClient: Delay | undefined
   #ending = false
 
   constructor(client: Socket, server: Socket) {
@@ -212,9 +224,20 @@ class Pair {
     }
   }
 
-  /** Moves bytes until the source has said all. `pass` waits for the link, and gives what is left of the piece. */
-  carry(source: Socket, sink: Socket, air: Air, pass: (piece: Buffer) => Promise<Buffer>): void {
-    this.#carry(source, new Delay(sink, air, this.closed), pass).catch(() => this.reset())
+  /** Moves bytes until the client has said all. `pass` waits for the link, and gives what is left of the piece. */
+  carryToServer(air: Air, pass: (piece: Buffer) => Promise<Buffer>): void {
+    this.#carry(this.#client, new Delay(this.#server, air, this.closed), pass).catch(() => this.reset())
+  }
+
+  /** The same the other way. */
+  carryToClient(air: Air, pass: (piece: Buffer) => Promise<Buffer>): void {
+    this.#toClient = new Delay(this.#client, air, this.closed)
+    this.#carry(this.#server, this.#toClient, pass).catch(() => this.reset())
+  }
+
+  /** Bytes on their way to the client that this process holds. */
+  get inFlightToClient(): number {
+    return this.#toClient?.inFlight ?? 0
   }
 
   /** Resets the client's connection once what was passed is on its way, as a middle box does that cuts long transfers. */
@@ -264,6 +287,10 @@ class Delay {
     this.#window = Math.min(windowBytes.most, Math.max(windowBytes.least, 2 * held))
     this.#closed = closed
     closed.addEventListener('abort', () => this.#arrived?.(), { once: true })
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
   }
 
   async write(piece: Buffer): Promise<void> {

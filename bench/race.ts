@@ -125,7 +125,7 @@ async function watch(job: Job, session: Session, link: LinkEmulator, { overMs, f
     (error: unknown) => (enough.signal.aborted ? undefined : String(error)),
   )
   const early = await Promise.race([work, sleep(forMs, undefined, { signal })])
-  const rates = meter.stop()
+  const rates = await meter.stop()
   if (early !== undefined) throw new Error(early)
   enough.abort()
   await session.kill()
@@ -134,25 +134,27 @@ async function watch(job: Job, session: Session, link: LinkEmulator, { overMs, f
   return { wallMs: forMs, cpuMs: Number.NaN, rssBytes: Number.NaN, requests, bytes, ...(rates ? { rates } : {}) }
 }
 
-/** Until the sockets' buffers, the kernel's on both sides, are full: what they take is no rate of the agent's. Milliseconds. */
+/** Until the receiving kernel's buffers are full: what they take is no rate of the agent's. Milliseconds. */
 const fillingMs = 5_000
 
-/** Follows what crosses a link, ten times a second. */
+/** Follows what arrives over a link, ten times a second. */
 class RateMeter {
   readonly #link: LinkEmulator
   readonly #overMs: number
   readonly #samples: { readonly at: number; readonly bytes: number }[] = []
-  readonly #timer: NodeJS.Timeout
+  readonly #enough = new AbortController()
+  readonly #sampling: Promise<void>
 
   constructor(link: LinkEmulator, overMs: number) {
     this.#link = link
     this.#overMs = overMs
-    this.#timer = setInterval(() => this.#sample(), 100)
+    this.#sampling = this.#sample()
   }
 
   /** Gives the rates of what came after the first seconds. */
-  stop(): { low: number; high: number } | undefined {
-    clearInterval(this.#timer)
+  async stop(): Promise<{ low: number; high: number } | undefined> {
+    this.#enough.abort()
+    await this.#sampling
     const [first] = this.#samples.filter(sample => sample.bytes > 0)
     const moving = this.#samples.filter(sample => first !== undefined && sample.at - first.at >= fillingMs)
     const rates = moving.flatMap(end => {
@@ -162,8 +164,12 @@ class RateMeter {
     return rates.length === 0 ? undefined : { low: Math.min(...rates), high: Math.max(...rates) }
   }
 
-  #sample(): void {
-    this.#samples.push({ at: performance.now(), bytes: this.#link.counts.bytesToClients })
+  async #sample(): Promise<void> {
+    while (!this.#enough.signal.aborted) {
+      const bytes = await this.#link.arrived()
+      this.#samples.push({ at: performance.now(), bytes })
+      await sleep(100)
+    }
   }
 }
 

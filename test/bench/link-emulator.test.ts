@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { LinkEmulator, type LinkOptions } from '../../bench/link-emulator.ts'
 
@@ -55,6 +56,23 @@ async function ask(link: LinkEmulator, size: number): Promise<Answer> {
   await new Promise(resolve => socket.once('close', resolve))
   return { bytes, error, ms: performance.now() - started, firstMs }
 }
+
+t.test("tells what has arrived from what its own machine's buffers still hold", async t => {
+  const link = await startLink(t)
+  const socket = connect(Number(link.host.split(':')[1]), '127.0.0.1')
+  const size = 64 * MiB
+  socket.write(`GET /${size} HTTP/1.1\r\n\r\n`)
+  await once(socket, 'readable')
+  // Nobody reads any more: buffers fill, and what they hold on the sender's side has not arrived.
+  await link.reached(256 * KiB)
+  const arrived = await link.arrived()
+  t.ok(arrived > 0 && arrived <= link.counts.bytesToClients, `${arrived} of ${link.counts.bytesToClients}`)
+  socket.resume()
+  await link.reached(size)
+  while ((await link.arrived()) < size) await sleep(5) // what was read may be acknowledged a moment later
+  t.equal(await link.arrived(), size)
+  socket.destroy()
+})
 
 t.test('passes bytes both ways and counts them', async t => {
   const link = await startLink(t)
