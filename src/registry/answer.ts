@@ -67,6 +67,8 @@ export class Answer {
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
     const passage = this.#passage
     try {
+      // Before anything is read: a kernel gives a reader that begins fast the more room, which the sender then fills.
+      await passage?.more(this.#signal)
       for await (const chunk of this.#body) {
         passage?.came(chunk.byteLength)
         yield chunk

@@ -14,7 +14,7 @@ import { RateLimiter } from './limiter.ts'
 import { RateMeter } from './meter.ts'
 import { later, type Obstacle, soonest } from './obstacle.ts'
 import { LinkPass, type LinkUse, type PlanLimits } from './pass.ts'
-import { LinkPassage } from './passage.ts'
+import { aheadOf, LinkPassage } from './passage.ts'
 import { Windows } from './windows.ts'
 
 export interface LinkOptions {
@@ -111,7 +111,8 @@ export class Link implements Line {
   }
 
   body(host: string, length: number | undefined): Passage {
-    return new LinkPassage({ flow: this.#limiter.flow(), length, counted: bytes => this.#count(host, bytes) })
+    const ahead = aheadOf(this.#limiter.rate ?? 0)
+    return new LinkPassage({ flow: this.#limiter.flow(), length, ahead, counted: bytes => this.#count(host, bytes) })
   }
 
   /** What keeps content from crossing now, whichever of the hosts sent it; nothing while one of them may. */

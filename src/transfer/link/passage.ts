@@ -6,22 +6,41 @@ import type { Passage } from '../../registry/line.ts'
 import type { Flow } from './limiter.ts'
 
 /**
- * What fills the buffers between the wire and the reader when a body begins is paid for with its first bytes, so that many short
- * bodies one after the other cross the wire no faster than a long one. Bytes.
+ * What fills the buffers between the wire and the reader when a body begins is paid for before its first bytes, so that many short
+ * bodies one after the other cross the wire no faster than a long one. How much that is, only the kernel knows: more on a fast link.
+ * Bytes; and milliseconds at the rate, between these.
  */
-const aheadBytes = 128 * 1024
+const leastAhead = 128 * 1024
+const mostAhead = 1024 * 1024
+const aheadMs = 400
+
+/** What a body pays ahead at a rate of so many bytes a second. */
+export function aheadOf(rate: number): number {
+  return Math.min(mostAhead, Math.max(leastAhead, Math.round((rate * aheadMs) / 1000)))
+}
+
+export interface LinkPassageOptions {
+  readonly flow: Flow
+  /** Bytes, where it is announced. */
+  readonly length: number | undefined
+  /** Bytes that are paid for before they are read. */
+  readonly ahead: number
+  readonly counted: (bytes: number) => void
+}
 
 export class LinkPassage implements Passage {
   readonly #flow: Flow
   readonly #counted: (bytes: number) => void
   readonly #length: number
+  readonly #ahead: number
   #came = 0
   #paid = 0
 
-  constructor(options: { flow: Flow; length: number | undefined; counted: (bytes: number) => void }) {
+  constructor(options: LinkPassageOptions) {
     this.#flow = options.flow
     this.#counted = options.counted
     this.#length = options.length ?? 0
+    this.#ahead = options.ahead
   }
 
   came(bytes: number): void {
@@ -30,7 +49,7 @@ export class LinkPassage implements Passage {
   }
 
   async more(signal: AbortSignal): Promise<void> {
-    const due = Math.max(this.#came, Math.min(this.#length, this.#came + aheadBytes)) - this.#paid
+    const due = Math.max(this.#came, Math.min(this.#length, this.#came + this.#ahead)) - this.#paid
     this.#paid += due
     if (due > 0) await this.#flow.take(due, signal)
   }
