@@ -1,13 +1,15 @@
 /**
- * The figures of image management at the size of a large site: `node bench/management.ts [FILE]`, Linux. 10,000 Repositories and 1,000
- * sources are written into a state folder, the real agent is started on it, asked over HTTP, and left alone. Prints a table in Markdown, or
- * writes it to FILE. What collection and dry runs take is measured by test/store/collect-many.test.ts, which says how in its first lines.
+ * The figures of image management at the size of a large site: `node bench/management.ts [--idle] [FILE]`, Linux. 10,000 Repositories and
+ * 1,000 sources are written into a state folder, the real agent is started on it, asked over HTTP, and left alone; with `--idle` it is left
+ * alone at once. Prints a table in Markdown, or writes it to FILE. What collection and dry runs take is measured by
+ * test/store/collect-many.test.ts, which says how in its first lines.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { Agent, request } from 'undici'
 import { digestOf } from '../src/oci/digest.ts'
@@ -22,49 +24,32 @@ const sources = 1_000
 const namespaces = 50
 const callsEach = 300
 const starts = 5
+/** After the start, or the last call: what they left is tidied up. */
+const settleMs = 15_000
 const idleMs = 60_000
 const dayMs = 24 * 60 * 60_000
 const base = '/oapis/image.theriseunion.io/v1alpha1/namespaces'
 
+const { values, positionals } = parseArgs({ options: { idle: { type: 'boolean' } }, allowPositionals: true })
 const dir = await mkdtemp(join(tmpdir(), 'bench-management-'))
 try {
-  const text = await measure()
-  const [file] = process.argv.slice(2)
+  const text = await measure(values.idle === true)
+  const [file] = positionals
   if (file === undefined) process.stdout.write(text)
   else await writeFile(file, text)
 } finally {
   await rm(dir, { recursive: true, force: true })
 }
 
-async function measure(): Promise<string> {
+async function measure(idleOnly: boolean): Promise<string> {
   const [load = 0] = loadavg()
   const agent = await AgentProcess.prepare({ dir, edge: 'edge-01', platform: 'linux/amd64', upstreams: [] })
   fill(join(dir, 'state'))
   const lines: [string, string][] = []
   try {
-    const times: number[] = []
-    const used: number[] = []
-    for (let round = 0; round < starts; round++) {
-      await agent.stop()
-      const began = performance.now()
-      await agent.start()
-      times.push(performance.now() - began)
-      used.push(await cpuOf(agent.pid))
-    }
-    lines.push([`start until ready, median of ${starts}`, ms(quantile(times, 0.5))])
-    lines.push(['processor time of a start, median', ms(quantile(used, 0.5))])
-    const token = (await readFile(agent.tokenFile, 'utf8')).trim()
-    for (const [what, path] of calls()) {
-      const taken = await timeCalls(agent.api, token, path)
-      lines.push([what, `${ms(quantile(taken, 0.95))} (median ${ms(quantile(taken, 0.5))})`])
-    }
-    await delay(5_000)
-    const before = await cpuOf(agent.pid)
-    await delay(idleMs)
-    const after = await cpuOf(agent.pid)
-    const share = (100 * (after - before)) / idleMs
-    lines.push([`processor, idle, over ${idleMs / 1000} s`, `${share.toFixed(2)} % of a core`])
-    lines.push(['memory, idle', `${Math.round((await agent.memory()).now / 1024 / 1024)} MiB`])
+    lines.push(...(await measureStarts(agent, idleOnly ? 1 : starts)))
+    if (!idleOnly) lines.push(...(await measureCalls(agent)))
+    lines.push(...(await measureIdle(agent)))
   } finally {
     await agent.stop()
   }
@@ -73,6 +58,43 @@ async function measure(): Promise<string> {
   const rows = lines.map(([what, value]) => `| ${what} | ${value} |`)
   const title = `${repositories} Repositories and ${sources} sources in ${namespaces} namespaces; ${machine}; ${new Date().toISOString().slice(0, 10)}.`
   return [title, '', '| | 95th percentile over HTTP |', '|---|---|', ...rows, ''].join('\n')
+}
+
+async function measureStarts(agent: AgentProcess, rounds: number): Promise<[string, string][]> {
+  const times: number[] = []
+  const used: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    await agent.stop()
+    const began = performance.now()
+    await agent.start()
+    times.push(performance.now() - began)
+    used.push(await cpuOf(agent.pid))
+  }
+  return [
+    [`start until ready, median of ${rounds}`, ms(quantile(times, 0.5))],
+    ['processor time of a start, median', ms(quantile(used, 0.5))],
+  ]
+}
+
+async function measureCalls(agent: AgentProcess): Promise<[string, string][]> {
+  const token = (await readFile(agent.tokenFile, 'utf8')).trim()
+  const lines: [string, string][] = []
+  for (const [what, path] of calls()) {
+    const taken = await timeCalls(agent.api, token, path)
+    lines.push([what, `${ms(quantile(taken, 0.95))} (median ${ms(quantile(taken, 0.5))})`])
+  }
+  return lines
+}
+
+async function measureIdle(agent: AgentProcess): Promise<[string, string][]> {
+  await delay(settleMs)
+  const before = await cpuOf(agent.pid)
+  await delay(idleMs)
+  const share = (100 * ((await cpuOf(agent.pid)) - before)) / idleMs
+  return [
+    [`processor, idle, over ${idleMs / 1000} s`, `${share.toFixed(2)} % of a core`],
+    ['memory, idle', `${Math.round((await agent.memory()).now / 1024 / 1024)} MiB`],
+  ]
 }
 
 /** Each call with its paths: another one each time, so that nothing is answered from memory. */

@@ -1,9 +1,10 @@
 /** The agent's figures for Prometheus. Read from their owners when they are scraped, so that nothing is counted twice. */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import { countPhases } from './edge-routes.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { addImageMetrics } from './image-metrics.ts'
 import { addLinkMetrics } from './link-metrics.ts'
+import { addProcessMetrics } from './process-metrics.ts'
 import { addUpkeepMetrics } from './upkeep-metrics.ts'
 
 const prefix = 'edge_image_agent_'
@@ -11,7 +12,7 @@ const prefix = 'edge_image_agent_'
 /** A registry of its own, so that two agents in one process (tests) don't share figures. */
 export function createMetrics(facts: AgentFacts, plans: Pick<PlansFace, 'list'>): Registry {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  addProcessMetrics(registry)
   addBuildInfo(registry, facts)
   addTransferMetrics(registry, facts)
   addLinkMetrics(registry, facts.link)
