@@ -12,7 +12,8 @@ export interface ConnectionOptions {
   /** `host:port`, for messages. */
   readonly address: string
   /** Takes a message. What it throws leaves the message unacknowledged and ends the connection, so that it comes again. */
-  readonly onMessage: (topic: string, payload: Uint8Array) => void
+  /** `retained`: the broker has kept it, and tells it because of a subscription. */
+  readonly onMessage: (topic: string, payload: Uint8Array, retained: boolean) => void
 }
 
 /** What the connection wants to publish. */
@@ -105,7 +106,7 @@ export class BrokerConnection {
   #take(packet: IPublishPacket): Error | undefined {
     if (this.#error || this.#closing) return this.#error ?? new LinkError('stopped', 'the link is being stopped')
     try {
-      this.#options.onMessage(packet.topic, Buffer.from(packet.payload))
+      this.#options.onMessage(packet.topic, Buffer.from(packet.payload), packet.retain)
       return undefined
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)

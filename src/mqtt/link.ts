@@ -214,7 +214,7 @@ export class MqttLink {
     const connection: BrokerConnection = new BrokerConnection({
       client: await this.#clientOptions(),
       address: this.#address.host,
-      onMessage: (topic, payload) => this.#subscriptions.take(connection, topic, payload),
+      onMessage: (...message) => this.#subscriptions.take(connection, ...message),
     })
     await connection.open(signal)
     if (!this.#saidConnected) {

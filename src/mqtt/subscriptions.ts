@@ -64,14 +64,14 @@ export class Subscriptions {
   }
 
   /** Takes a message. When it throws, the message must stay unacknowledged. */
-  take(connection: BrokerConnection, topic: string, payload: Uint8Array): void {
+  take(connection: BrokerConnection, topic: string, payload: Uint8Array, retained: boolean): void {
     const plan = this.#options.topics.parse(topic)
     if (!plan) {
       this.#leave(connection, topic)
       return
     }
     try {
-      this.#options.receive({ via: 'mqtt', ...plan, payload })
+      this.#options.receive({ via: 'mqtt', ...plan, payload, retained })
     } catch (error) {
       this.#missed = true
       throw error

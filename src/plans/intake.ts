@@ -12,7 +12,7 @@ import type { PlanRow, PlanRows, Scope, Withdrawal } from '../state/plans.ts'
 import { findLosses, type Loss } from './conflicts.ts'
 import { interpret, type Plan, type PlanReading, readPlan } from './plan.ts'
 import { isPlanDocument, listFormProblems } from './problems.ts'
-import { refusalDraft, unknownDraft } from './refusal.ts'
+import { isSameRefusal, refusalDraft, unknownDraft } from './refusal.ts'
 import { RunReport } from './run-report.ts'
 import type { PlanDocument } from './schema.ts'
 import { formatTime, joinTexts, type StatusDraft } from './status.ts'
@@ -27,6 +27,8 @@ export type Arrival =
       readonly name: string
       /** Empty: the plan is withdrawn. */
       readonly payload: Uint8Array
+      /** The broker had it already, and tells it because this edge subscribes: it may have been here before. */
+      readonly retained: boolean
     }
   | { readonly via: 'http'; readonly payload: Uint8Array }
 
@@ -325,6 +327,8 @@ export class Intake {
     const { rows, book } = this.#options
     const draft = refusalDraft({ ...refusal, name }, reason, problems)
     const row = rows.status(name)
+    // With every connection a broker tells again what it keeps; its answer is kept there, too.
+    if (arrival.retained && row?.phase === 'Rejected' && isSameRefusal(readStatus(row), draft)) return receipt
     if (row !== undefined && row.phase !== 'Rejected') book.refuse(draft)
     else book.begin(draft, { run: rows.next('run'), scope: arrival.scope })
     return receipt

@@ -40,3 +40,8 @@ export function unknownDraft(plan: RefusedPlan, phase: Phase): StatusDraft {
     package: plan.package ?? null,
   }
 }
+
+/** Whether a refusal has been answered by that status already. */
+export function isSameRefusal(given: StatusDraft, draft: StatusDraft): boolean {
+  return given.revision === draft.revision && given.reason === draft.reason && given.message === draft.message
+}

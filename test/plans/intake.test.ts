@@ -116,7 +116,7 @@ t.test('a bad plan is answered with every problem; with nothing accepted before,
 t.test('what can not be parsed at all is answered under the name of its topic', async t => {
   const site = siteWith(t)
   for (const name of ['shop', 'Not A Name']) {
-    t.match(site.plans.receive({ via: 'mqtt', scope: 'edge', name, payload: Buffer.from('{"') }), {
+    t.match(site.plans.receive({ via: 'mqtt', scope: 'edge', name, payload: Buffer.from('{"'), retained: false }), {
       outcome: 'rejected',
       name,
     })
@@ -130,6 +130,19 @@ t.test('what can not be parsed at all is answered under the name of its topic', 
   })
   t.match(site.plans.receive({ via: 'http', payload: new Uint8Array() }), { outcome: 'rejected', name: '' })
   t.equal(site.plans.list().length, 3)
+})
+
+t.test('a bad plan that the broker keeps is answered once, not at every connection', async t => {
+  const site = siteWith(t)
+  const bad = { ...revision(1), spec: { image: [] } }
+  site.send(bad)
+  const answered = site.messages().length
+  t.match(site.send(bad, 'edge', 'shop', true), { outcome: 'rejected', problems: [/image/] })
+  t.equal(site.messages().length, answered, 'its answer is retained beside it')
+  site.send(bad)
+  t.equal(site.messages().length, answered + 1, 'who sends it once more gets one more answer')
+  site.send({ ...revision(2), spec: {} }, 'edge', 'shop', true)
+  t.equal(site.messages().length, answered + 2, 'so does another bad plan')
 })
 
 t.test('an empty payload takes a refusal back, too', async t => {

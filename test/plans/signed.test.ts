@@ -124,7 +124,7 @@ t.test('over MQTT and HTTP: taken, answered, and withdrawn only by a signature',
   site.engine.offer('up.example/web:1', { content: 'web', blobs: [{ name: 'web', size: 10 }] })
   const send = async (document: object) => {
     const payload = Buffer.from(await compact(pair, { alg: 'EdDSA' }, Buffer.from(JSON.stringify(document))))
-    return site.plans.receive({ via: 'mqtt', scope: 'edge', name: 'shop', payload })
+    return site.plans.receive({ via: 'mqtt', scope: 'edge', name: 'shop', payload, retained: false })
   }
   t.match(site.send(plan), { outcome: 'rejected' })
   t.match(site.plans.find('shop'), { phase: 'Rejected', reason: 'Unsigned', hint: /Sign the plan/ })
