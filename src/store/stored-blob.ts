@@ -1,9 +1,6 @@
 /** A complete blob, open for reading. Opened by content.ts; read by the registry's read side and by uploads. */
 import { type FileHandle, open, stat } from 'node:fs/promises'
 
-/** Each chunk is garbage once it is sent: of larger ones, more wait to be collected (1 GiB uploaded: 129 MiB in place of 157). */
-const chunkBytes = 64 * 1024
-
 /** A blob's file, open. It keeps its content though the blob is removed meanwhile. Whoever opened it closes it. */
 export class StoredBlob {
   /** Bytes. */
@@ -27,17 +24,6 @@ export class StoredBlob {
   /** All of a small blob. */
   async bytes(): Promise<Uint8Array> {
     return await this.#file.readFile()
-  }
-
-  /** The bytes from `start` to the end, each chunk in memory of its own. For consumers that can't say when they are done with one. */
-  async *chunks(start = 0): AsyncGenerator<Uint8Array> {
-    for (let position = start; position < this.size; ) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, this.size - position))
-      const count = await this.read(buffer, position)
-      if (count === 0) throw new Error(`the file of the blob ends at byte ${position}, before byte ${this.size}`)
-      yield buffer.subarray(0, count)
-      position += count
-    }
   }
 
   async close(): Promise<void> {

@@ -10,9 +10,11 @@ import { parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts
 import type { TagChange } from '../oci/tag-change.ts'
 import type { Placements } from '../state/placements.ts'
 import type { TagJournal } from '../state/tag-journal.ts'
+import { BlockBuffers } from '../store/append-file.ts'
 import type { ContentStore } from '../store/content.ts'
 import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
 import { RecentLookups } from './recent-lookups.ts'
+import { SendBuffers } from './send-buffers.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
@@ -45,6 +47,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   readonly #placements: Placements
   readonly #journal: TagJournal
   readonly #logger: Logger
+  readonly #buffers = new BlockBuffers()
   /** The tag changes before: one set after the other, so that none is taken for one that a crash cut short. */
   #lastChange: Promise<unknown> = Promise.resolve()
   /** Uploads in flight by repository and digest: two plans that place the same blob share one, which whoever began it may stop. */
@@ -230,25 +233,30 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     const holder = await this.#holder(repository, blob.digest, signal)
     if (holder !== repository) {
       const mounted = holder !== undefined && (await this.#registry.mountBlob(repository, blob.digest, holder, signal))
-      if (!mounted)
-        await this.#registry.uploadBlob(
-          repository,
-          blob,
-          offset => this.#open(repository, blob, offset, signal),
-          signal,
-        )
+      if (!mounted) await this.#upload(repository, blob, signal)
     }
     this.#placements.add(repository, blob.digest)
     this.#lookups.record(repository, blob.digest, true)
     await this.#staging.remove(blob.digest)
   }
 
+  async #upload(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
+    const buffers = new SendBuffers(this.#buffers)
+    const open = (offset: number) => this.#open({ repository, blob, offset }, buffers, signal)
+    await this.#registry.uploadBlob(repository, blob, open, signal)
+    buffers.giveBack()
+  }
+
   /** The blob's bytes from the staging folder, else from the registry's own other repository: never again from upstream. */
-  async *#open(repository: string, blob: Descriptor, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#open(
+    { repository, blob, offset }: { repository: string; blob: Descriptor; offset: number },
+    buffers: SendBuffers,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     const staged = await this.#staging.openBlob(blob.digest)
     if (staged) {
       try {
-        yield* staged.chunks(offset)
+        yield* buffers.chunks(staged, offset)
       } finally {
         await staged.close()
       }
