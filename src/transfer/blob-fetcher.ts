@@ -34,6 +34,9 @@ export interface BlobFetcherOptions {
 
 /** Tries in a row that brought no byte before the plan is told. */
 const maxFailures = 5
+/** So many where the source sent content a moment ago: through a short outage, and on at once when the link is back. */
+const maxFailuresInOutage = 40
+const longestWaitInOutageMs = 1_000
 /** A connection that brought so many bytes before it broke is followed by another at once, so that a link that cuts often is used to the full. */
 const worthwhileBytes = 64 * 1024
 /** A wait that a registry asks for beyond this is left to the plan, which gives up its place in the queue meanwhile. */
@@ -145,9 +148,11 @@ export class BlobFetcher {
       if (error.side === 'local') throw error
       failures = gained > 0 ? 1 : failures + 1
       const sources = this.#sourcesOf(shared)
-      if (choice.failed(source, error, sources) || failures >= maxFailures) throw error
+      const isOutage = ledger.health.isLost(source.upstream.host)
+      const isEnough = failures >= (isOutage ? maxFailuresInOutage : maxFailures)
+      if (choice.failed(source, error, sources) || isEnough) throw error
       const wished = choice.hasOther(source, sources) ? 0 : (error.retryAfterMs ?? 0)
-      const wait = Math.max(gained >= worthwhileBytes ? 0 : this.#wait(failures), wished)
+      const wait = Math.max(gained >= worthwhileBytes ? 0 : this.#wait(failures, isOutage), wished)
       if (wait > longestWaitMs) throw error
       logger.debug({ err: error, digest: shared.blob.digest, wait }, 'blob is tried again')
       await sleep(wait, undefined, { signal })
@@ -172,8 +177,9 @@ export class BlobFetcher {
     return passable
   }
 
-  #wait(failures: number): number {
-    return backoffMs(failures, this.#options.backoff ?? { firstMs: 250, maxMs: 8_000 })
+  #wait(failures: number, isOutage: boolean): number {
+    const { firstMs, maxMs } = this.#options.backoff ?? { firstMs: 250, maxMs: 8_000 }
+    return backoffMs(failures, { firstMs, maxMs: isOutage ? Math.min(maxMs, longestWaitInOutageMs) : maxMs })
   }
 
   /** One connection's worth: waits for its turn, then moves bytes until the blob is complete, the source fails or a more urgent one needs the turn. */

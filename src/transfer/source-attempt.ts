@@ -49,6 +49,7 @@ export class HostWatch {
   /** What came since then, from all connections together. */
   #since = 0
   #bytes = 0
+  #heardAt: number | undefined
 
   constructor(clock: Clock, measured: (bytes: number, ms: number) => void) {
     this.#clock = clock
@@ -57,6 +58,11 @@ export class HostWatch {
 
   get isAsked(): boolean {
     return this.#running.size > 0
+  }
+
+  /** When it last sent something, by the monotonic clock; undefined: not in this process. */
+  get heardAt(): number | undefined {
+    return this.#heardAt
   }
 
   begin(options: AttemptOptions): Attempt {
@@ -86,6 +92,7 @@ export class HostWatch {
 
   #received(running: Running, bytes: number): void {
     running.heardAt = this.#clock.monotonic()
+    this.#heardAt = running.heardAt
     const before = running.bytes
     running.bytes += bytes
     if (!running.options.measured) return

@@ -42,6 +42,8 @@ const halfLifeMs = 30 * 60_000
 /** A measure so old is worth another trial, and a host gets one so often at most. */
 const staleMs = 60 * 60_000
 const trialEveryMs = 10 * 60_000
+/** A host that has been silent for so long, and no longer, is taken to be back any moment. */
+const [leastLostMs, mostLostMs] = [1_000, 30_000]
 const writeEveryMs = 60_000
 const maxHosts = 200
 
@@ -100,6 +102,14 @@ export class SourceHealth {
   restLeft(host: string): number {
     const until = this.#hosts.get(host)?.record.restingUntil ?? 0
     return this.#isAhead(until, longestRestMs) ? until - this.#clock.now() : 0
+  }
+
+  /** Whether it sent content a moment ago and none since: what fails is the link, most likely, and comes back by itself. */
+  isLost(host: string): boolean {
+    const heardAt = this.#hosts.get(host)?.watch.heardAt
+    if (heardAt === undefined) return false
+    const silentMs = this.#clock.monotonic() - heardAt
+    return leastLostMs <= silentMs && silentMs < mostLostMs
   }
 
   /** Whether it sent wrong content some hours ago. */

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { ImageError } from '../../src/oci/errors.ts'
+import { SourceHealth } from '../../src/transfer/source-health.ts'
 import {
   type Answer,
   blob,
@@ -17,6 +18,7 @@ import {
   scripted,
   whole,
 } from '../fixtures/scripted-upstream.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 t.test('a cut transfer goes on at the byte where it stopped', async t => {
   const up = scripted('up.example', cutAfter(30), cutAfter(20), rest)
@@ -139,6 +141,41 @@ t.test('a dead source is given up after a bounded number of tries', async t => {
   const { fetcher } = build([up])
   await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
   t.equal(up.asked.length, 5)
+})
+
+/** An upstream's answer while the link is down: a second passes, and it fails. */
+const downFor =
+  (clock: VirtualClock): Answer =>
+  offset => ({
+    offset,
+    body: {
+      [Symbol.asyncIterator]: () => ({
+        next: async () => {
+          await clock.pass(1_000)
+          throw new ImageError('UNAVAILABLE', 'no way')
+        },
+      }),
+    },
+  })
+
+t.test('a short outage is waited for where the transfer is', async t => {
+  const clock = new VirtualClock(0)
+  const down = Array.from({ length: 12 }, () => downFor(clock))
+  const up = scripted('up.example', cutAfter(30), ...down, rest)
+  const { fetcher, local } = build([up], { health: new SourceHealth({ clock }) })
+  await fetcher.fetch(blob, request(), options().fetch)
+  t.same(up.asked, [0, ...down.map(() => 30), 30])
+  t.same(local.blobs.get(blob.digest), bytes)
+})
+
+t.test('a long outage is for the plan, which waits longer each time', async t => {
+  const clock = new VirtualClock(0)
+  const up = scripted('up.example', cutAfter(30), downFor(clock))
+  const { fetcher } = build([up], { health: new SourceHealth({ clock }) })
+  await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
+  t.equal(up.asked.length, 31, 'half a minute')
+  await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
+  t.equal(up.asked.length, 36, 'then as with any dead source')
 })
 
 t.test('a more urgent blob takes the turn; the other one goes on afterwards from its byte', async t => {
