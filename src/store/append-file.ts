@@ -112,10 +112,15 @@ export class AppendFile {
     if (idle && this.#filled > 0) await this.#turn()
   }
 
-  /** Resolves when everything that was taken is on the disk itself. */
-  async flush(): Promise<void> {
+  /** Resolves when everything that was taken is in the file, where a kill leaves it; a power loss may not. */
+  async writeOut(): Promise<void> {
     if (this.#filled > 0) await this.#turn()
     await this.#settle()
+  }
+
+  /** Resolves when everything that was taken is on the disk itself. */
+  async flush(): Promise<void> {
+    await this.writeOut()
     if (this.#synced < this.#position) await this.#sync()
   }
 

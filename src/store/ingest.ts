@@ -94,6 +94,7 @@ function trustedBytes(blob: Descriptor, length: number, record: IngestRecord | u
 export class BlobIngest {
   readonly descriptor: Descriptor
   readonly #context: IngestContext
+  readonly #handle: FileHandle
   readonly #file: AppendFile
   readonly #hash: Hash
   /** How far a commit has come; one that failed on a full disk goes on from there. */
@@ -110,6 +111,7 @@ export class BlobIngest {
     this.descriptor = descriptor
     this.#context = context
     this.#hash = start.hash
+    this.#handle = start.file
     this.#file = new AppendFile(start.file, start, {
       buffers: context.buffers,
       syncBytes: context.syncBytes,
@@ -122,6 +124,17 @@ export class BlobIngest {
   /** Bytes that this ingest has taken; the next chunk goes here. After `NO_SPACE`, writing goes on from here. */
   get offset(): number {
     return this.#file.end
+  }
+
+  /** Bytes that are in the file, where {@link read} finds them. */
+  get written(): number {
+    return this.#file.written
+  }
+
+  /** Fills `buffer` from `position` on with what is {@link written}; answers how many bytes came. Nothing of it is verified before {@link verify}. */
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
+    return bytesRead
   }
 
   /**
@@ -141,23 +154,30 @@ export class BlobIngest {
   }
 
   /**
-   * Verifies size and digest, then makes the blob visible, durably. It may be called again after `NO_SPACE`.
+   * Verifies size and digest. It may be called again after `NO_SPACE`.
    * @throws ImageError `SIZE_MISMATCH` or `DIGEST_MISMATCH`; the content is then gone. `NO_SPACE`.
    */
-  async commit(): Promise<void> {
-    if (this.#state === 'committed') return
-    this.#expectOpen('commit')
+  async verify(): Promise<void> {
+    this.#expectOpen('verify')
+    if (this.#verified) return
     if (this.offset !== this.descriptor.size) {
       const message = `${this.offset} bytes came, but the descriptor of ${this.#name} says ${this.descriptor.size}`
       await this.discard()
       throw new ImageError('SIZE_MISMATCH', message)
     }
-    await this.#local('commit', () => this.#file.flush())
-    if (!this.#verified && !digestMatches(this.descriptor.digest, this.#hash)) {
+    await this.#local('verify', () => this.#file.writeOut())
+    if (!digestMatches(this.descriptor.digest, this.#hash)) {
       await this.discard()
       throw new ImageError('DIGEST_MISMATCH', `the ${this.descriptor.size} bytes that came are not ${this.#name}`)
     }
     this.#verified = true
+  }
+
+  /** {@link verify}, then makes the blob visible, durably. Throws the same. */
+  async commit(): Promise<void> {
+    if (this.#state === 'committed') return
+    await this.verify()
+    await this.#local('commit', () => this.#file.flush())
     await this.#local('commit', () => this.#publish())
   }
 
@@ -183,7 +203,7 @@ export class BlobIngest {
     let resting: RestingHash | undefined
     try {
       await this.#file.flush()
-      resting = { hash: this.#hash, bytes: this.#file.written }
+      if (!this.#verified) resting = { hash: this.#hash, bytes: this.#file.written }
     } catch (error) {
       // What only memory holds is fetched again; what the file holds stays.
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')

@@ -8,6 +8,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { type DigestAlgorithm, digestOf } from '../../src/oci/digest.ts'
 import { Ingests } from '../../src/state/ingests.ts'
 import { ContentStore } from '../../src/store/content.ts'
+import { BlobIngest } from '../../src/store/ingest.ts'
 import { blobPath, ingestPath } from '../../src/store/layout.ts'
 import { seededBytes } from '../fixtures/layers.ts'
 import { cannotMount, mountSmallDisk } from '../fixtures/small-disk.ts'
@@ -246,6 +247,29 @@ t.test('a commit that could not move the file can be tried again', async t => {
   await ingest.close()
   t.equal(await store.size(blob.digest), 4000)
   t.equal(await store.usedBytes(), 4000)
+})
+
+t.test('an ingest can be read while it arrives, and be verified without being kept', async t => {
+  const { store, root } = await openStore(t)
+  const content = seededBytes('read', 600_000)
+  const blob = blobOf(content)
+  const ingest = await store.openIngest(blob)
+  if (!(ingest instanceof BlobIngest)) return t.fail('nothing of it is here')
+  await writeInChunks(ingest, content, 50_000, 500_000)
+  t.ok(ingest.written > 0 && ingest.written <= 500_000, `${ingest.written} bytes are in the file`)
+  const part = Buffer.alloc(ingest.written)
+  t.equal(await ingest.read(part, 0), ingest.written)
+  t.ok(part.equals(content.subarray(0, part.byteLength)))
+  await writeInChunks(ingest, content)
+  await ingest.verify()
+  await ingest.verify()
+  t.equal(ingest.written, 600_000)
+  t.notOk(existsSync(blobPath(root, blob.digest)))
+  await ingest.close()
+  const later = await store.openIngest(blob)
+  t.equal(later.offset, 600_000, 'what was verified and not kept is here to go on from')
+  await later.commit()
+  t.ok(readFileSync(blobPath(root, blob.digest)).equals(content))
 })
 
 t.test('what this process has written it does not read again', { skip: cannotCountReads() }, async t => {
