@@ -234,8 +234,7 @@ export class BlobFetcher {
       turn.choice.found(ingest.offset)
       const [first] = shared.waiters.keys()
       first?.progress?.resumed?.(ingest.offset, blob)
-      if (ingest.offset < blob.size) await this.#receive(ingest, shared, source, turn, count)
-      // Complete is complete, though the turn has ended meanwhile.
+      if (ingest.offset < blob.size) await this.#receiveRest(ingest, shared, source, turn, count)
       shared.controller.signal.throwIfAborted()
       // The next one's bytes come while the disk makes sure of these.
       turn.slot.release()
@@ -256,6 +255,15 @@ export class BlobFetcher {
       await ingest.close()
     }
     return await local.openIngest(blob, signal)
+  }
+
+  /** Complete is complete, though the turn or the link's leave has ended with the last byte. */
+  async #receiveRest(ingest: Ingest, shared: SharedFetch, source: Source, turn: Turn, count: { bytes: number }) {
+    try {
+      await this.#receive(ingest, shared, source, turn, count)
+    } catch (error) {
+      if (!isPause(turn.signal.reason) || ingest.offset < shared.blob.size) throw error
+    }
   }
 
   async #receive(

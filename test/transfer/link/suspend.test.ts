@@ -85,6 +85,35 @@ t.test('a window that closes inside a blob suspends it there, and the next one g
   t.equal(clock.timers, 0, 'a link that nobody uses sets no timer')
 })
 
+t.test('a blob whose last byte uses the budget up is here', async t => {
+  const budget = 100_000_000
+  const { upstream, clock, link, site, layer, request } = await startSite(t, daily(budget))
+  const { signal } = new AbortController()
+  const image = await site.transfer.resolve(request, signal)
+  let came = 0
+  const received = (host: string, bytes: number, { digest }: { digest: string }) => {
+    if (digest === layer) came += bytes
+    if (came === size) link.head(host, budget)
+  }
+  const stored = Promise.withResolvers<string>()
+  const completed = ({ digest }: { digest: string }) => digest === layer && stored.resolve(digest)
+  const outcome = site.transfer.fetch(image, { signal, priority: 50, progress: { received, completed } })
+  const ended = outcome.then(
+    () => 'all of it',
+    (error: unknown) => error,
+  )
+  t.equal(await Promise.race([stored.promise, ended]), layer, 'complete, whatever becomes of the rest')
+  await ended
+  t.match(site.transfer.obstacle(request, { priority: 50 }), { reason: 'Budget' })
+  t.notMatch(
+    (await site.transfer.missing(image, signal)).map(({ digest }) => digest),
+    [layer],
+  )
+  await clock.until('2026-11-23T00:00:00Z')
+  await bring(site, request)
+  t.equal(upstream.count({ kind: 'blob', reference: layer }), 1)
+})
+
 t.test('two plans and one blob: it moves while one of them may move it', async t => {
   const { upstream, clock, site, layer, request } = await startSite(t, { windows: [night] })
   upstream.fault({ kind: 'blob', reference: layer }, { do: 'stall', afterBytes: 100_000 })
