@@ -26,6 +26,7 @@ import { answerReferrers } from './referrers.ts'
 import { drain } from './request-body.ts'
 import { addTokenRoute, type IssuePass } from './token-route.ts'
 import type { Traffic } from './traffic.ts'
+import { refuseUnreadable } from './unreadable.ts'
 import { appendUpload, beginUpload, cancelUpload, finishUpload, tellUpload } from './uploads.ts'
 import type { WriteSide } from './write-side.ts'
 
@@ -52,6 +53,7 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
     schemaController,
     return503OnClosing: false,
     frameworkErrors: (error, _request, reply) => sendError(error, reply, logger),
+    clientErrorHandler: refuseUnreadable,
     ...(serverFactory ? { serverFactory } : {}),
   })
   // Bodies are streams here, whatever they are called: blobs go to the disk as they come, manifests are read with a limit of their own.
@@ -75,7 +77,9 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
   })
   addRoutes(app, options)
   if (options.issuePass) addTokenRoute(app, options.issuePass)
-  app.setNotFoundHandler(async () => {
+  app.setNotFoundHandler(async ({ method, url }) => {
+    const path = /^\/v2\/([^?]*)/.exec(url)?.[1]
+    if (path !== undefined) checkMethod(method, parseRegistryPath(path)) // one that the API has nowhere
     throw new RegistryFault(404, 'NAME_UNKNOWN', 'the distribution API is below /v2/')
   })
   app.setErrorHandler<FastifyError>((error, _request, reply) => sendError(error, reply, logger))

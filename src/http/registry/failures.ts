@@ -50,9 +50,9 @@ const noSpaceAdvice =
 /** What fastify itself refuses: a path that can't be decoded, a type of content that isn't one. */
 function ofFramework(error: Error | FastifyError): RegistryFault {
   const status = 'statusCode' in error ? (error.statusCode ?? 500) : 500
-  if (status === 404 || status === 414) return new RegistryFault(status, 'NAME_UNKNOWN', error.message)
-  if (status < 500) return new RegistryFault(status, 'NAME_INVALID', error.message)
-  return unforeseen(error)
+  if (status >= 500) return unforeseen(error)
+  const isPath = 'code' in error && error.code === 'FST_ERR_BAD_URL'
+  return new RegistryFault(status, isPath ? 'NAME_INVALID' : 'UNSUPPORTED', error.message)
 }
 
 function unforeseen(cause: Error): RegistryFault {

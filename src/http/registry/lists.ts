@@ -9,7 +9,7 @@ import { RegistryFault, unknownRepository } from './fault.ts'
 const maxPage = 1000
 
 const PageQuery = Type.Object({
-  n: Type.Optional(Type.String({ pattern: '^\\d{1,9}$' })),
+  n: Type.Optional(Type.String({ pattern: '^\\d{1,300}$' })),
   last: Type.Optional(Type.String({ maxLength: 300 })),
 })
 const pageQuery = new Shape(PageQuery)

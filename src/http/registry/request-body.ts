@@ -30,7 +30,7 @@ const drainMs = 10_000
 /** Takes the rest of a body off the line once the answer is out, so that the client reads the answer and the connection can go on. */
 export function drain(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return
-  const cut = setTimeout(() => request.destroy(), drainMs)
+  const cut = setTimeout(() => request.destroy(), drainMs).unref()
   request.once('close', () => clearTimeout(cut))
   request.resume()
 }

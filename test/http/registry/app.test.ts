@@ -155,6 +155,7 @@ t.test('errors have the form of the specification', async t => {
     ['/v2/none/tags/list', 404, 'NAME_UNKNOWN'],
     ['/v2/web/tags/list?n=-1', 400, 'UNSUPPORTED'],
     ['/v2/_catalog?n=x', 400, 'UNSUPPORTED'],
+    ['/v2/web/tags/list?n=1.5', 400, 'UNSUPPORTED'],
     ['/v2/_catalog?n=1&n=2', 400, 'UNSUPPORTED'],
   ]
   for (const [url, status, code] of cases) {
@@ -207,9 +208,11 @@ t.test('a page has a limit of its own', async t => {
   const { app, store } = start(t)
   const sample = image()
   for (let number = 0; number < 1100; number += 1) store.add('web', sample, `t${String(number).padStart(4, '0')}`)
-  const page = await app.inject('/v2/web/tags/list?n=100000')
-  t.equal(page.json().tags.length, 1000)
-  t.equal(page.headers.link, '</v2/web/tags/list?n=1000&last=t0999>; rel="next"')
+  for (const n of ['100000', '9223372036854775807', '9'.repeat(300)]) {
+    const page = await app.inject(`/v2/web/tags/list?n=${n}`)
+    t.equal(page.json().tags.length, 1000)
+    t.equal(page.headers.link, '</v2/web/tags/list?n=1000&last=t0999>; rel="next"')
+  }
 })
 
 t.test('referrers: all, filtered, none', async t => {

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import t from 'tap'
@@ -146,4 +147,24 @@ t.test('https', { skip: lacking('openssl') }, async t => {
   const missing = { certFile: '/nowhere/cert.pem', keyFile: tls.keyFile }
   const broken = new RegistryServer({ store: new MemoryContent(), listen: '127.0.0.1:0', tls: missing, logger })
   await t.rejects(broken.start(), { code: 'TLS_FILES', key: 'registry.embedded.tls', message: /nowhere\/cert\.pem/ })
+})
+
+t.test('what is no request is answered in the form of the specification, and its connection ends', async t => {
+  const { server } = await start(t, Buffer.from('x'))
+  const { port } = new URL(`http://${server.address}`)
+  const cases: [string, number][] = [
+    ['\x16\x03\x01 what TLS begins with', 400],
+    ['FETCH /v2/ HTTP/1.1\r\nhost: x\r\n\r\n', 400],
+    ['GET /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n', 400],
+    ['GET /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+    [`GET /v2/ HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431],
+  ]
+  for (const [request, status] of cases) {
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(request)
+    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+    t.match(head, new RegExp(`^HTTP/1.1 ${status} `), request.slice(0, 30))
+    t.match(head, `content-length: ${body.length}`)
+    t.match(JSON.parse(body), { errors: [{ code: 'UNSUPPORTED', message: String, detail: Object }] })
+  }
 })

@@ -290,4 +290,8 @@ t.test('the API answers at its base', async t => {
   t.equal(answer.status, 405)
   t.match(answer.headers, { allow: 'GET, HEAD' })
   t.same(codesOf(answer), ['UNSUPPORTED'])
+  const options = await client.send('OPTIONS', `${manifestUrl('v1')}?a=b`)
+  t.equal(options.status, 405, 'a method that is nowhere in the API')
+  t.match(options.headers, { allow: 'GET, HEAD, PUT, DELETE' })
+  t.same(codesOf(options), ['UNSUPPORTED'])
 })
