@@ -2,7 +2,8 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import { ImageError } from '../oci/errors.ts'
 import { formatTarget } from '../oci/reference.ts'
-import type { ImageRequest, ResolvedImage, TransferEngine } from '../transfer/engine.ts'
+import { Arrivals } from '../plans/arrivals.ts'
+import type { FetchProgress, ImageRequest, ResolvedImage, TransferEngine } from '../transfer/engine.ts'
 import type { LocalRegistry } from '../transfer/local.ts'
 
 export interface TagParts {
@@ -13,9 +14,9 @@ export interface TagParts {
 
 export interface TagOptions {
   readonly signal: AbortSignal
-  /** 0 to 1. */
+  /** 0 to 1: what is on disk of what was missing. */
   readonly progress?: (part: number) => void
-  /** Bytes that came over the wire. */
+  /** Bytes that came over the wire, those of tries that failed among them; what an earlier try has left on disk is not counted again. */
   readonly moved?: (bytes: number) => void
 }
 
@@ -67,18 +68,25 @@ async function isPublished(image: ResolvedImage, { local }: TagParts, signal: Ab
   return true
 }
 
-function counter(missing: readonly Descriptor[], { progress, moved }: TagOptions) {
+function counter(missing: readonly Descriptor[], { progress, moved }: TagOptions): Partial<FetchProgress> {
   const total = missing.reduce((sum, blob) => sum + blob.size, 0)
-  let done = 0
-  const arrived = (bytes: number) => {
-    done += bytes
-    if (total > 0) progress?.(Math.min(1, done / total))
+  const arrivals = new Arrivals(missing)
+  const tell = () => {
+    if (total > 0) progress?.(arrivals.bytes / total)
   }
   return {
-    received: (_host: string, bytes: number) => {
+    received: (_host, bytes, blob) => {
       moved?.(bytes)
-      arrived(bytes)
+      arrivals.add(blob, bytes)
+      tell()
     },
-    resumed: arrived,
+    resumed: (bytes, blob) => {
+      arrivals.set(blob, bytes)
+      tell()
+    },
+    completed: blob => {
+      arrivals.set(blob, blob.size)
+      tell()
+    },
   }
 }

@@ -1,4 +1,4 @@
-/** How much of some blobs is here, each counted up to its size. Used by run-report.ts, for a pass and for each of its images. */
+/** How much of some blobs is here, each counted up to its size. Used by run-report.ts, for a pass and for each of its images, and by sync-tag.ts. */
 import type { Descriptor } from '../oci/descriptor.ts'
 
 export class Arrivals {
