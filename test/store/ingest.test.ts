@@ -259,7 +259,7 @@ t.test('an ingest can be read while it arrives, and be verified without being ke
   await writeInChunks(ingest, content, 50_000, 590_000)
   t.ok(ingest.written > 0 && ingest.written <= 590_000, `${ingest.written} bytes are in the file`)
   const part = Buffer.alloc(ingest.written)
-  t.equal(await ingest.read(part, 0), ingest.written)
+  t.equal(await ingest.read(part, 0), part.byteLength)
   t.ok(part.equals(content.subarray(0, part.byteLength)))
   await writeInChunks(ingest, content)
   await ingest.verify()
