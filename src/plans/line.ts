@@ -1,5 +1,6 @@
 /** The line of plans that want to run: who is in it, in which order, and what each waits for. Kept by queue.ts. */
 import type { ResolvedImage } from '../transfer/engine.ts'
+import { compareUrgency } from '../transfer/urgency.ts'
 import type { Plan } from './plan.ts'
 import type { ProgressMeter } from './progress.ts'
 import type { RunReport, Why } from './run-report.ts'
@@ -51,15 +52,10 @@ export interface Standing {
 
 /** Whose turn is first: higher priority, then the earlier deadline, then the earlier arrival. */
 export function compareTurns(a: Pick<Entry, 'plan' | 'run'>, b: Pick<Entry, 'plan' | 'run'>): number {
-  return b.plan.priority - a.plan.priority || deadlineOf(a) - deadlineOf(b) || a.run - b.run
-}
-
-/** A plan without a deadline comes after those that have one. */
-function deadlineOf({ plan }: Pick<Entry, 'plan'>): number {
-  return plan.readyBy ?? Number.MAX_SAFE_INTEGER
+  return compareUrgency(a.plan, b.plan) || a.run - b.run
 }
 
 /** Whether one should run in the other's place: for its priority or its deadline, not for having come earlier. */
 export function precedes(a: Pick<Entry, 'plan'>, b: Pick<Entry, 'plan'>): boolean {
-  return compareTurns({ plan: a.plan, run: 0 }, { plan: b.plan, run: 0 }) < 0
+  return compareUrgency(a.plan, b.plan) < 0
 }

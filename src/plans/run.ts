@@ -162,7 +162,7 @@ class Pass {
       try {
         const image = await engine.fetch(this.#image(at), {
           ...{ signal, progress },
-          ...{ priority: plan.priority, limits: plan.limits },
+          ...{ priority: plan.priority, readyBy: plan.readyBy, limits: plan.limits },
         })
         this.#note(at, image.notes)
         this.images.set(at, image)

@@ -19,6 +19,7 @@ import { type Attempt, SourceLeft } from './source-attempt.ts'
 import { SourceChoice } from './source-choice.ts'
 import { nameOf, type Source, type Sources } from './sources.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
+import { mostUrgent } from './urgency.ts'
 
 export interface BlobFetcherOptions {
   readonly local: LocalRegistry
@@ -184,10 +185,7 @@ export class BlobFetcher {
 
   /** One connection's worth: waits for its turn, then moves bytes until the blob is complete, the source fails or a more urgent one needs the turn. */
   async #try(shared: SharedFetch, choice: SourceChoice): Promise<Try> {
-    const slot = await this.#options.slots.acquire(
-      () => highestPriority(shared.waiters.keys()),
-      shared.controller.signal,
-    )
+    const slot = await this.#options.slots.acquire(() => mostUrgent(shared.waiters.keys()), shared.controller.signal)
     try {
       // Chosen only now: while it waited for its turn, others have found out which sources are worth it.
       const passable = this.#passable(shared)
@@ -308,8 +306,4 @@ function describe(error: ImageError, blob: Descriptor, source: Source): ImageErr
   const doing = `fetch blob ${shortDigest(blob.digest)} of ${source.upstream.host}/${source.repository}`
   const { cause, retryAfterMs, hint, side = 'upstream', host = source.upstream.host } = error
   return new ImageError(error.code, error.message, { cause, doing, side, host, retryAfterMs, hint })
-}
-
-function highestPriority(waiters: Iterable<FetchOptions>): number {
-  return Math.max(0, ...[...waiters].map(waiter => waiter.priority))
 }

@@ -9,6 +9,7 @@ import type { Link } from './link/link.ts'
 import type { Obstacle } from './link/obstacle.ts'
 import type { LinkUse, PlanLimits } from './link/pass.ts'
 import type { Upstream } from './sources.ts'
+import type { Urgency } from './urgency.ts'
 
 /** One image as it is asked for. */
 export interface ImageRequest {
@@ -55,10 +56,9 @@ export interface FetchProgress {
   retried(blob: Descriptor, error: Error): void
 }
 
-export interface FetchOptions {
+/** Its urgency says whose transfers go first where they wait for their turn. */
+export interface FetchOptions extends Urgency {
   readonly signal: AbortSignal
-  /** 0 to 100; higher goes first where transfers wait for their turn. */
-  readonly priority: number
   /** What the plan says about the link, for all that it fetches. */
   readonly limits?: PlanLimits
   readonly progress?: Partial<FetchProgress>

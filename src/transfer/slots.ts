@@ -1,7 +1,8 @@
 /**
- * Turns on the link: so many blobs move at once over all plans, higher priorities first. Used by blob-fetcher.ts.
- * Giving way is cheap, since an ingest keeps what has arrived: a waiter of a higher priority takes the turn of the lowest holder.
+ * Turns on the link: so many blobs move at once over all plans, the most urgent first. Used by blob-fetcher.ts.
+ * Giving way is cheap, since an ingest keeps what has arrived: a more urgent waiter takes the turn of the least urgent holder.
  */
+import { compareUrgency, type Urgency } from './urgency.ts'
 
 /** The reason of an abort by which a holder learns that it has to give way and queue again. */
 export class GiveWay extends Error {
@@ -15,12 +16,12 @@ export interface Slot {
 }
 
 interface Holder {
-  readonly priority: () => number
+  readonly urgency: () => Urgency
   readonly controller: AbortController
 }
 
 interface Waiter {
-  readonly priority: () => number
+  readonly urgency: () => Urgency
   grant(slot: Slot): void
 }
 
@@ -35,10 +36,10 @@ export class Slots {
   }
 
   /**
-   * Waits for a turn. `priority` is asked anew at each decision, since what is wanted may become more urgent meanwhile.
+   * Waits for a turn. `urgency` is asked anew at each decision, since what is wanted may become more urgent meanwhile.
    * Rejects with the signal's reason when it aborts first.
    */
-  async acquire(priority: () => number, signal: AbortSignal): Promise<Slot> {
+  async acquire(urgency: () => Urgency, signal: AbortSignal): Promise<Slot> {
     signal.throwIfAborted()
     return await new Promise<Slot>((resolve, reject) => {
       const leave = () => {
@@ -46,7 +47,7 @@ export class Slots {
         reject(signal.reason)
       }
       const waiter: Waiter = {
-        priority,
+        urgency,
         grant: slot => {
           signal.removeEventListener('abort', leave)
           resolve(slot)
@@ -60,16 +61,16 @@ export class Slots {
 
   #serve(): void {
     while (this.#holders.size < this.#limit) {
-      const next = highest(this.#waiters)
+      const next = first(this.#waiters)
       if (!next) return
       this.#waiters.splice(this.#waiters.indexOf(next), 1)
-      next.grant(this.#hand(next.priority))
+      next.grant(this.#hand(next.urgency))
     }
     this.#preempt()
   }
 
-  #hand(priority: () => number): Slot {
-    const holder: Holder = { priority, controller: new AbortController() }
+  #hand(urgency: () => Urgency): Slot {
+    const holder: Holder = { urgency, controller: new AbortController() }
     this.#holders.add(holder)
     return {
       signal: holder.controller.signal,
@@ -81,22 +82,24 @@ export class Slots {
 
   /** Asks one holder to give way; when it has, the next is served, and this is looked at again. */
   #preempt(): void {
-    const next = highest(this.#waiters)
+    const next = first(this.#waiters)
     if (!next) return
     const holders = [...this.#holders]
     if (holders.some(holder => holder.controller.signal.aborted)) return
-    const lowest = holders.reduce<Holder | undefined>(
-      (low, holder) => (low === undefined || holder.priority() <= low.priority() ? holder : low),
+    const least = holders.reduce<Holder | undefined>(
+      (least, holder) =>
+        least === undefined || compareUrgency(holder.urgency(), least.urgency()) >= 0 ? holder : least,
       undefined,
     )
-    if (lowest && lowest.priority() < next.priority())
-      lowest.controller.abort(new GiveWay('a more urgent transfer waits'))
+    if (least && compareUrgency(next.urgency(), least.urgency()) < 0)
+      least.controller.abort(new GiveWay('a more urgent transfer waits'))
   }
 }
 
-function highest(waiters: readonly Waiter[]): Waiter | undefined {
+/** The most urgent one; among equals the first that came. */
+function first(waiters: readonly Waiter[]): Waiter | undefined {
   return waiters.reduce<Waiter | undefined>(
-    (best, waiter) => (best === undefined || waiter.priority() > best.priority() ? waiter : best),
+    (best, waiter) => (best === undefined || compareUrgency(waiter.urgency(), best.urgency()) < 0 ? waiter : best),
     undefined,
   )
 }

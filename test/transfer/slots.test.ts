@@ -2,7 +2,7 @@ import t from 'tap'
 import { GiveWay, type Slot, Slots } from '../../src/transfer/slots.ts'
 
 const never = new AbortController().signal
-const at = (priority: number) => () => priority
+const at = (priority: number, readyBy?: number) => () => ({ priority, readyBy })
 
 t.test('no more than the limit hold a turn; the highest priority is next', async t => {
   const slots = new Slots(1)
@@ -33,6 +33,35 @@ t.test('a more urgent waiter makes the least urgent holder give way, and nobody 
   served.release()
   ;(await equal).release()
   high.release()
+})
+
+t.test('within a priority the earliest deadline is next, and what has none comes last', async t => {
+  const slots = new Slots(1)
+  const order: unknown[] = []
+  const first = await slots.acquire(at(50, 100), never)
+  const waiting = [undefined, 300, 200, undefined].map(async (readyBy, place) => {
+    const slot = await slots.acquire(at(50, readyBy), never)
+    order.push([readyBy, place])
+    slot.release()
+  })
+  t.equal(first.signal.aborted, false, 'nobody is more urgent')
+  first.release()
+  await Promise.all(waiting)
+  t.same(order, [
+    [200, 2],
+    [300, 1],
+    [undefined, 0],
+    [undefined, 3],
+  ])
+})
+
+t.test('an earlier deadline takes a turn within a priority', async t => {
+  const slots = new Slots(1)
+  const late = await slots.acquire(at(50, 200), never)
+  const early = slots.acquire(at(50, 100), never)
+  t.ok(late.signal.reason instanceof GiveWay)
+  late.release()
+  ;(await early).release()
 })
 
 t.test('who stops waiting leaves no trace', async t => {
