@@ -89,9 +89,9 @@ export class ContentRows {
     return this.#sql.hasRepository.get(repository, repository) !== undefined
   }
 
-  /** Tags of a repository in byte order, after `after`. */
+  /** Tags of a repository after `after`, in the order of the distribution-spec, "Listing Tags": upper case beside lower case. */
   tags(repository: string, after: string | undefined, limit: number): string[] {
-    return this.#sql.tags.all(repository, after ?? '', limit).map(row => row.tag)
+    return this.#sql.tags.all({ repository, after: after ?? '', limit }).map(row => row.tag)
   }
 
   tag(repository: string, tag: string): StoredTag | undefined {
@@ -221,8 +221,9 @@ function prepare(db: Database.Database) {
     hasRepository: db.prepare<[string, string]>(
       'SELECT 1 WHERE EXISTS (SELECT 1 FROM manifests WHERE repository = ?) OR EXISTS (SELECT 1 FROM links WHERE repository = ?)',
     ),
-    tags: db.prepare<[string, string, number], { tag: string }>(
-      'SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?',
+    tags: db.prepare<{ repository: string; after: string; limit: number }, { tag: string }>(
+      `SELECT tag FROM tags WHERE repository = :repository AND (tag COLLATE NOCASE, tag) > (:after, :after)
+       ORDER BY tag COLLATE NOCASE, tag LIMIT :limit`,
     ),
     tag: db.prepare<[string, string], TagRow>(`SELECT ${tagColumns} ${tagJoin} WHERE t.repository = ? AND t.tag = ?`),
     countTags: db.prepare<[], { count: number }>('SELECT count(*) AS count FROM tags'),

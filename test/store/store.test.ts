@@ -117,8 +117,8 @@ t.test('repositories and tags are listed in order, page by page', async t => {
   t.same(store.catalog('other', 2), [])
   t.same(store.catalog(undefined, 0), [])
   await store.changeTags(['v2', 'v10', 'V1', '_x'].map(tag => setTag('other', tag, sample.root)))
-  t.same(store.tags('other', undefined, 100), ['V1', '_x', 'v10', 'v2'])
-  t.same(store.tags('other', '_x', 1), ['v10'])
+  t.same(store.tags('other', undefined, 100), ['_x', 'V1', 'v10', 'v2'])
+  t.same(store.tags('other', 'V1', 1), ['v10'])
   t.same(store.tags('mecm/b', undefined, 100), [])
 })
 
