@@ -6,6 +6,8 @@ import type { Logger } from 'pino'
 import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { toImageError } from '../../oci/errors.ts'
+import { childrenOf, parseManifest, type RawManifest } from '../../oci/manifest.ts'
+import { isIndexType } from '../../oci/media-types.ts'
 import type { ExternalTagRows } from '../../state/external-tags.ts'
 import type { Placements } from '../../state/placements.ts'
 import type { UseRows } from '../../state/uses.ts'
@@ -19,6 +21,7 @@ export interface ListedRegistry {
   readonly host: string
   listTags(repository: string, signal: AbortSignal): AsyncIterable<string>
   resolve(repository: string, tag: string, signal: AbortSignal): Promise<Descriptor>
+  fetchManifest(repository: string, reference: string, signal: AbortSignal): Promise<RawManifest>
   deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void>
   deleteManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<void>
 }
@@ -85,16 +88,17 @@ export class ExternalShelf implements Shelf {
     signal: AbortSignal,
   ): Promise<Removal> {
     const removed: LocalImage[] = []
-    const kept: { image: LocalImage; reason: string }[] = []
-    for (const image of images) {
-      signal.throwIfAborted()
-      const holder = holderOf(image)
-      const siblings = images.filter(other => other.repository === image.repository && other.digest === image.digest)
-      const wanted = siblings.find(other => holderOf(other) !== undefined)
-      const going = wanted === undefined ? new Set(siblings.map(other => other.tag)) : new Set([image.tag])
-      const reason = holder === undefined ? await this.#removeOne(image, going, signal) : `${holder} wants it`
-      if (reason === undefined) removed.push(image)
-      else kept.push({ image, reason })
+    let kept: { image: LocalImage; reason: string }[] = []
+    // An index keeps what it lists, so what it lists comes into question once it has gone.
+    for (let left = images, before = -1; before < removed.length; left = kept.map(({ image }) => image)) {
+      before = removed.length
+      kept = []
+      for (const image of left) {
+        signal.throwIfAborted()
+        const reason = await this.#removeFree(image, left, holderOf, signal)
+        if (reason === undefined) removed.push(image)
+        else kept.push({ image, reason })
+      }
     }
     return { removed, kept }
   }
@@ -149,6 +153,21 @@ export class ExternalShelf implements Shelf {
     }
   }
 
+  /** Why it stays, or nothing when it has gone; `images` are those that go, too. */
+  async #removeFree(
+    image: LocalImage,
+    images: readonly LocalImage[],
+    holderOf: (image: LocalImage) => string | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const holder = holderOf(image)
+    if (holder !== undefined) return `${holder} wants it`
+    const siblings = images.filter(other => other.repository === image.repository && other.digest === image.digest)
+    const isWanted = siblings.some(other => holderOf(other) !== undefined)
+    const going = isWanted ? [image] : siblings
+    return await this.#removeOne(image, new Set(going.map(({ tag }) => tag)), signal)
+  }
+
   /** Why it stays, or nothing when it has gone. `going` are the tags on the same content that go with it. */
   async #removeOne(image: LocalImage, going: ReadonlySet<string>, signal: AbortSignal): Promise<string | undefined> {
     const { registry } = this.#options
@@ -175,11 +194,13 @@ export class ExternalShelf implements Shelf {
   ): Promise<string | undefined> {
     const { registry } = this.#options
     const { repository, digest } = image
-    const found = (await this.#tagsOf(repository, signal)) ?? []
-    const others = [...found].filter(([name, on]) => !going.has(name) && on === digest)
-    if (others.length > 0) {
-      const names = others.map(([name]) => name).join(', ')
-      return `${registry.host} removes a tag only with its manifest, and ${names} needs that`
+    const found = await this.#tagsOf(repository, signal)
+    if (found === undefined) return 'its path has too many tags to know which of them need its manifest'
+    const staying = [...found].filter(([name]) => !going.has(name))
+    const needing = await this.#needing(repository, digest, staying, signal)
+    if (needing.length > 0) {
+      const verb = needing.length === 1 ? 'needs' : 'need'
+      return `${registry.host} removes a tag only with its manifest, and ${needing.join(', ')} ${verb} that`
     }
     try {
       await registry.deleteManifest(repository, digest, signal)
@@ -189,5 +210,26 @@ export class ExternalShelf implements Shelf {
       if (error.transient) throw error
       return `${registry.host} does not allow removal (${error.message}): remove ${nameOf(image)} there`
     }
+  }
+
+  /** The tags that are on the manifest, or on an index that lists it. */
+  async #needing(
+    repository: string,
+    digest: Digest,
+    tags: readonly (readonly [tag: string, on: Digest])[],
+    signal: AbortSignal,
+  ): Promise<string[]> {
+    const { registry } = this.#options
+    const needs = new Map<Digest, boolean>([[digest, true]])
+    for (const [, on] of tags) {
+      if (needs.has(on)) continue
+      const { bytes, descriptor } = await registry.fetchManifest(repository, on, signal)
+      const children = isIndexType(descriptor.mediaType) ? childrenOf(parseManifest(bytes, descriptor.mediaType)) : []
+      needs.set(
+        on,
+        children.some(child => child.digest === digest),
+      )
+    }
+    return tags.filter(([, on]) => needs.get(on) === true).map(([tag]) => tag)
   }
 }
