@@ -21,6 +21,8 @@ export class ManifestReader {
   readonly signal: AbortSignal
   /** What was not on the local side. */
   readonly fetched: Descriptor[] = []
+  /** What an operator should know of the sources. */
+  readonly notes = new Set<string>()
   readonly #local: LocalRegistry
   readonly #sources: Sources
   readonly #read = new Map<Digest, Promise<ReadManifest>>()
@@ -39,7 +41,7 @@ export class ManifestReader {
 
   /** Asks the sources in turn. */
   ask<T>(question: (source: Source, signal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.#sources.ask(this.request, this.signal, question)
+    return this.#sources.ask(this.request, this.signal, question, note => this.notes.add(note))
   }
 
   /**

@@ -32,7 +32,7 @@ export async function resolveImage(reader: ManifestReader, referrers: ReferrerMe
     fetched: reader.fetched,
     extraTags,
     bytesTotal: contents.reduce((sum, content) => sum + content.size, 0),
-    notes: [...gathered.notes],
+    notes: [...gathered.notes, ...reader.notes],
   }
 }
 

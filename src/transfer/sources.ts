@@ -79,13 +79,14 @@ export class Sources {
   }
 
   /**
-   * Asks one source after the other until one answers.
+   * Asks one source after the other until one answers. `note` is told what an operator should know of them.
    * @throws ImageError the first source's: it is the one the plan names, so its answer is the verdict.
    */
   async ask<T>(
     request: ImageRequest,
     signal: AbortSignal,
     question: (source: Source, signal: AbortSignal) => Promise<T>,
+    note: (text: string) => void = () => undefined,
   ): Promise<T> {
     let verdict: ImageError | undefined
     for (const source of this.#inTurn(request)) {
@@ -98,6 +99,7 @@ export class Sources {
           { host: source.upstream.host, code: error.code, err: error },
           'source did not answer',
         )
+        if (error.code === 'DIGEST_MISMATCH') note(this.#putAside(source.upstream.host, error))
         if (verdict === undefined || source.upstream.host === request.source.registry) verdict = error
       }
     }
@@ -122,7 +124,6 @@ export class Sources {
       if (attempt.signal.aborted) throw new ImageError('UNAVAILABLE', `${host} did not answer others`, { host })
       const error = toImageError(cause)
       this.report(source, error)
-      if (error.code === 'DIGEST_MISMATCH') this.#putAside(host, error)
       throw error
     } finally {
       attempt.end()
@@ -142,9 +143,12 @@ export class Sources {
     return this.#health.rests(upstream.host) || this.#health.isAside(upstream.host)
   }
 
-  #putAside(host: string, error: ImageError): void {
-    const until = this.#health.putAside(host, `${host} sent a wrong manifest: ${error.message}`)
+  /** Gives a note about it. */
+  #putAside(host: string, error: ImageError): string {
+    const what = `${host} sent a wrong manifest: ${error.message}`
+    const until = this.#health.putAside(host, what)
     this.#options.logger.warn({ host, err: error, until }, 'a source sent a wrong manifest; it is asked last meanwhile')
+    return `${what}; other sources are preferred until ${until}`
   }
 }
 

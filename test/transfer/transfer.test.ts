@@ -196,6 +196,20 @@ t.test('a mirror serves what the source can not', async t => {
   t.equal(mirror.count(fetches), sample.blobs.size)
 })
 
+t.test('a source that sends a wrong manifest is told of, though another one has the right one', async t => {
+  const [upstream, mirror] = [await FakeRegistry.start(), await FakeRegistry.start()]
+  t.teardown(() => Promise.all([upstream.stop(), mirror.stop()]))
+  const sample = image()
+  for (const registry of [upstream, mirror]) offer(registry, 'mecm/app', '1', sample)
+  upstream.fault({ kind: 'manifest', method: 'GET' }, { do: 'corrupt' })
+  const site = await openSite(t, { upstreams: [upstream, mirror] })
+  const mirrors = [{ registry: mirror.host, repository: 'mecm/app' }]
+  const { notes } = await bring(site, wish(`${upstream.host}/mecm/app:1`, { mirrors }))
+  const [note, ...others] = notes.filter(each => each.startsWith(upstream.host))
+  t.match(note, /sent a wrong manifest: .*; other sources are preferred until 20/)
+  t.same(others, [])
+})
+
 t.test('what can not be had is told by code, and nothing of it is visible', async t => {
   const cases: [string, (upstream: FakeRegistry) => void, string][] = [
     ['no such repository', () => undefined, 'NAME_UNKNOWN'],
