@@ -24,7 +24,8 @@ export function isTerminal(phase: string): boolean {
   return terminalPhases.some(terminal => terminal === phase)
 }
 
-const waitingReasons = ['Queue', 'Window', 'Budget', 'Space', 'Link', 'Retry'] as const
+/** What a plan waits for. */
+export const waitingReasons = ['Queue', 'Window', 'Budget', 'Space', 'Link', 'Retry'] as const
 const rejectedReasons = ['Invalid', 'Unsigned', 'Untrusted', 'Stale', 'Infeasible'] as const
 
 export type WaitingReason = (typeof waitingReasons)[number]

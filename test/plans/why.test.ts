@@ -1,11 +1,16 @@
 /** Every plan that waits or has failed can say why: what it waits for, what went wrong, when it goes on. */
 import t from 'tap'
-import { ImageError } from '../../src/oci/errors.ts'
+import { type ErrorCode, errorCodes, ImageError } from '../../src/oci/errors.ts'
 import { readWindow } from '../../src/oci/time-window.ts'
-import { sayPlan } from '../../src/plans/why.ts'
+import { waitingReasons } from '../../src/plans/status.ts'
+import { explainPlan, sayPlan } from '../../src/plans/why.ts'
 import { Link } from '../../src/transfer/link/link.ts'
 import { epoch, logger, PlanSite, planOf } from '../fixtures/plan-site.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
+
+function isErrorCode(code: string): code is ErrorCode {
+  return code in errorCodes
+}
 
 const forever = new Promise<void>(() => {})
 
@@ -34,6 +39,39 @@ t.test('a try that failed: error, hint, how often, and when it is tried next', a
     t.match(text, /what to do: /)
   }
   t.same(await site.plans.why('other:1'), [])
+})
+
+t.test('every code of an error is explained: what, why, what to do, and whether it is tried again', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 60_000, maxMs: 60_000 } }).start()
+  t.teardown(() => site.stop())
+  for (const code of Object.keys(errorCodes).filter(isErrorCode)) {
+    const error = new ImageError(code, `this is ${code}`)
+    const name = code.toLowerCase().replaceAll('_', '-')
+    site.engine.offer(`up.example/${name}:1`, { content: name, blobs: [], resolveErrors: [error] })
+    site.send(planOf(name, [`up.example/${name}:1`]))
+    await site.reached(name, error.transient ? 'Waiting' : 'Failed')
+    const { first, text } = await why(site, `${name}:1`)
+    t.equal(first.reason, error.transient ? (code === 'NO_SPACE' ? 'Space' : 'Retry') : code)
+    t.match(first.lastError, error.transient ? { code, target: `${name}:1` } : null, code)
+    for (const part of [code, error.message, error.hint]) t.ok(text.includes(part), `${code}: ${part}`)
+    t.equal(/the next try is at 2026-11-21T08:0/.test(text), error.transient, code)
+  }
+})
+
+t.test('every reason to wait is explained', async t => {
+  const site = new PlanSite(t.testdir(), { maxRuns: 1 }).start()
+  t.teardown(() => site.stop())
+  site.engine.offer('up.example/web:1', { content: 'web', blobs: [{ name: 'web', size: 1 }], gate: forever })
+  site.send(planOf('shop', ['up.example/web:1']))
+  const status = await site.reached('shop', 'Fetching')
+  for (const reason of waitingReasons) {
+    const told = { ...status, phase: 'Waiting' as const, reason, message: `because of ${reason}`, hint: `do ${reason}` }
+    const facts = { status: told, plan: undefined, standing: undefined, engine: site.engine }
+    const text = sayPlan(await explainPlan(facts, () => true)).join('\n')
+    for (const part of [`Waiting (${reason}) since`, told.message, `what to do: ${told.hint}`]) {
+      t.ok(text.includes(part), part)
+    }
+  }
 })
 
 t.test('a permanent failure keeps its code and its hint', async t => {

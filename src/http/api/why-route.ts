@@ -1,6 +1,6 @@
 /** `GET /v1/why/…`: why an image is not here yet, or since when it is. For people who ask what a status leaves open. */
 import { type Static, Type } from 'typebox'
-import { PlanWhySchema, sayPlan } from '../../plans/why.ts'
+import { type PlanWhy, PlanWhySchema, sayPlan } from '../../plans/why.ts'
 import type { ApiInstance } from './app.ts'
 import type { AgentFacts, PlansFace } from './facts.ts'
 import { ErrorSchema, type HeldImage, HeldImageSchema, type UpstreamState, UpstreamStateSchema } from './shapes.ts'
@@ -10,7 +10,7 @@ export const WhySchema = Type.Object(
     name: Type.String({ description: 'What was asked about' }),
     answer: Type.Enum(['here', 'wanted', 'unwanted'], {
       description:
-        'here: the registry has it and no plan is at work on it; wanted: a plan is, or was; unwanted: neither',
+        'here: the registry has it and no plan is at work on it; wanted: a plan is, or was until it failed; unwanted: neither',
     }),
     text: Type.Array(Type.String(), { description: 'The answer in sentences' }),
     images: Type.Array(HeldImageSchema, { description: 'What is here under that name' }),
@@ -54,15 +54,23 @@ async function answer(name: string, facts: AgentFacts, plans: PlansFace): Promis
   const images = held.slice(0, maxItems)
   const hosts = new Set(wanting.flatMap(plan => plan.hosts))
   const sources = facts.upstreams().filter(({ host }) => hosts.has(host))
-  const waiting = wanting.filter(plan => plan.phase !== 'Ready')
-  const kind = waiting.length > 0 ? 'wanted' : images.length > 0 ? 'here' : wanting.length > 0 ? 'wanted' : 'unwanted'
+  const wants = wanting.filter(plan => !hasLetGo(plan))
+  const isMissed = wants.some(plan => plan.phase !== 'Ready')
+  const kind = isMissed ? 'wanted' : images.length > 0 ? 'here' : wants.length > 0 ? 'wanted' : 'unwanted'
   const text = [
     ...images.map(sayHeld),
     ...wanting.flatMap(sayPlan),
     ...sources.flatMap(saySource),
-    ...(kind === 'unwanted' ? [`nothing here wants ${name}: no plan names it, and the registry does not have it`] : []),
+    ...(kind === 'unwanted' && wanting.length === 0
+      ? [`nothing here wants ${name}: no plan names it, and the registry does not have it`]
+      : []),
   ]
   return { name, answer: kind, text, images, plans: wanting, sources }
+}
+
+/** Whether nobody waits for what the plan asked for: it was withdrawn, or other plans have all of its targets. */
+function hasLetGo({ phase }: PlanWhy): boolean {
+  return phase === 'Withdrawn' || phase === 'Superseded'
 }
 
 function saySource({ host, lastError, restingUntil, why }: UpstreamState): string[] {

@@ -59,6 +59,10 @@ t.test('here, wanted or unwanted, with what is known of the sources', async t =>
     wanted.text.join('\n'),
     /no answer[\s\S]*next try is at 2026-11-21T08:00:00Z[\s\S]*up.example: last error .* DNS[\s\S]*up.example is asked last until 2026-11-21T07:01:00.000Z: DNS/,
   )
+  plans.whys = [{ ...waiting, phase: 'Withdrawn', reason: null, message: null, hint: null }]
+  const withdrawn = await ask('mecm/api:1')
+  t.match(withdrawn, { answer: 'unwanted', plans: [{ phase: 'Withdrawn' }], text: [/does not want it any more/] })
+  t.equal(withdrawn.text.filter((text: string) => text.includes('no plan names it')).length, 0)
   const nothing = await ask('mecm/other:1')
   t.match(nothing, { name: 'mecm/other:1', answer: 'unwanted', plans: [], text: [/no plan names it/] })
 })
