@@ -89,7 +89,7 @@ export function readRepository(value: unknown, options: Place = {}): RepositoryI
   const { tag, tagPattern } = specOf(checked)
   const given = givenSpec(value)
   if (tag !== undefined && tagPattern !== undefined) problems.push('spec.tagPattern: not together with spec.tag')
-  if (given.tag === undefined && given.tagPattern === undefined) {
+  if (isMapping(value) && given.tag === undefined && given.tagPattern === undefined) {
     problems.push(
       'spec.tag: is required: expected a tag, e.g. "1.27" (or a range of them in spec.tagPattern, e.g. "^1.27")',
     )

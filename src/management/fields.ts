@@ -56,8 +56,7 @@ function wrong(schema: TSchema, value: unknown, path: string, report: Report): u
 
 function checkMapping(schema: TObject, value: unknown, path: string, report: Report): unknown {
   if (!isMapping(value)) {
-    report(path, `expected a mapping, got ${show(value)}`)
-    return undefined
+    return wrong({ expected: 'a mapping', ...schema }, value, path, report)
   }
   const known = Object.keys(schema.properties)
   for (const key of Object.keys(value)) {
@@ -113,6 +112,7 @@ function join(path: string, key: string): string {
 function show(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (isMapping(value)) return 'a mapping'
+  if (value === undefined) return 'nothing'
   const text = JSON.stringify(typeof value === 'string' ? withoutUserinfo(value) : value) ?? String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }

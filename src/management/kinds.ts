@@ -108,11 +108,17 @@ const RegistrySecretSpec = Type.Object({
   username: Type.Optional(
     textField('text without ":" and control characters', text => !/[:\p{Cc}]/u.test(text), {
       example: 'robot$sync',
+      correct: leaveOut,
       description: 'Without it the registry is asked anonymously',
     }),
   ),
   password: Type.Optional(
-    textField('text without control characters', text => !/\p{Cc}/u.test(text), { secret: true }, 16 * 1024),
+    textField(
+      'text without control characters',
+      text => !/\p{Cc}/u.test(text),
+      { secret: true, correct: leaveOut },
+      16 * 1024,
+    ),
   ),
   provider: textField('the name of a provider', text => /^[a-z0-9][a-z0-9-]{0,62}$/.test(text), {
     example: 'harbor',
@@ -121,7 +127,8 @@ const RegistrySecretSpec = Type.Object({
 })
 
 const RepositorySpec = Type.Object({
-  repository: textField('a path without a tag', isRepository, {
+  // A first part that is "localhost" is a host for docker, although a path may begin so.
+  repository: textField('a path without a tag', text => isRepository(text) && !text.startsWith('localhost/'), {
     example: 'library/nginx',
     correct: correctPath,
     description: 'The path, at the source and in the local registry',
@@ -149,7 +156,7 @@ const RepositorySpec = Type.Object({
   syncInterval: goDuration('1h', 1_000, 'How often it is looked for something new'),
   syncTimeout: goDuration('10m', 1_000, 'A sync that takes longer has failed'),
   retryCount: Type.Integer({
-    ...{ minimum: 0, maximum: 100, default: 3 },
+    ...{ minimum: 0, maximum: 100, default: 3, example: 3 },
     expected: 'a whole number from 0 to 100',
     description: 'Attempts after the first',
   }),
@@ -236,33 +243,44 @@ function goDuration(fallback: string, leastMs: number, description: string) {
   return textField('a Go duration of at least 1s: 30m, 24h', fits, { default: fallback, description })
 }
 
+const scheme = /^[a-z][a-z0-9+.-]*:\/\//i
+
 /** `https://harbor.example/v2/` is `harbor.example`. */
 function correctDomain(value: string): string | undefined {
   const host = withoutUserinfo(value)
     .replace(/^…@/, '')
-    .replace(/^[a-z][a-z0-9+.-]*:\/\//i, '')
+    .replace(scheme, '')
     .replace(/[/?#].*$/s, '')
   if (host === value || !isRegistryHost(host)) return undefined
   return `expected host[:port], without a scheme and a path: write "${host}"`
 }
 
-/** `library/nginx:1.27` is the path `library/nginx` and the tag `1.27`; a host before it belongs to the source. */
+/**
+ * What people copy from elsewhere: `https://harbor.example/library/nginx:1.27` is the path `library/nginx` and the tag `1.27`; the host
+ * belongs to the source. A first part is a host where docker takes it for one, and after a scheme always.
+ */
 function correctPath(value: string): string | undefined {
   const own = hasUserinfo(value) ? withoutUserinfo(value).replace(/^…@/, '') : value
-  const bare = own.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '').replace(/@.*$/s, '')
+  const bare = own
+    .replace(scheme, '')
+    .replace(/@.*$/s, '')
+    .replace(/^\/+|\/+$/g, '')
   const colon = bare.lastIndexOf(':')
   const tag = colon > bare.lastIndexOf('/') ? bare.slice(colon + 1) : ''
-  const path = tag === '' ? bare : bare.slice(0, colon)
-  if (tag !== '' && isTag(tag) && isRepository(path)) {
-    return `expected a path without a tag: write repository: "${path}" and tag: "${tag}"`
-  }
-  const slash = path.indexOf('/')
-  if (slash > 0 && /[.:]/.test(path.slice(0, slash)) && isRepository(path.slice(slash + 1))) {
-    const rest = path.slice(slash + 1)
-    return `expected a path without a host: write repository: "${rest}"${tag === '' ? '' : ` and tag: "${tag}"`}; the host belongs to the RegistrySecret`
-  }
-  const lower = path.toLowerCase()
-  return lower !== path && isRepository(lower) ? `expected a path in lower case: write "${lower}"` : undefined
+  const given = tag === '' ? bare : bare.slice(0, colon)
+  const [first = '', ...rest] = given.split('/')
+  const hasHost = rest.length > 0 && (scheme.test(own) || /[.:]/.test(first) || first === 'localhost')
+  const path = (hasHost ? rest.join('/') : given).toLowerCase()
+  if (path === value || !isRepository(path) || (tag !== '' && !isTag(tag))) return undefined
+  const without = [...(hasHost ? ['a host'] : []), ...(tag === '' ? [] : ['a tag'])].join(' and ')
+  const form = without !== '' ? `without ${without}` : path === given ? 'alone' : 'in lower case'
+  const write = `write repository: "${path}"${tag === '' ? '' : ` and tag: "${tag}"`}`
+  return `expected a path ${form}: ${write}${hasHost ? '; the host belongs to the RegistrySecret' : ''}`
+}
+
+/** Forms send what was not filled in as empty text. */
+function leaveOut(value: string): string | undefined {
+  return value === '' ? 'is empty: leave username and password out where the registry is asked anonymously' : undefined
 }
 
 function lowerCase(value: string): string | undefined {

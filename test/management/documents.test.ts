@@ -90,7 +90,16 @@ t.test('the mistakes that people make are answered with the correction', async t
   const paths: Record<string, RegExp> = {
     'library/nginx:1.27': /^spec\.repository: .*without a tag.*repository: "library\/nginx" and tag: "1\.27"$/,
     'harbor.example:8443/library/nginx': /without a host: write repository: "library\/nginx"/,
-    'Library/Nginx': /lower case: write "library\/nginx"$/,
+    'harbor.example/library/nginx:1.27':
+      /without a host and a tag: write repository: "library\/nginx" and tag: "1\.27"; the host belongs/,
+    'registry:5000/library/nginx:1.27': /write repository: "library\/nginx" and tag: "1\.27"; the host belongs/,
+    'https://h/library/nginx': /without a host: write repository: "library\/nginx"; the host belongs/,
+    'https://h/library/nginx:1.27': /write repository: "library\/nginx" and tag: "1\.27"; the host belongs/,
+    'localhost/library/nginx': /without a host: write repository: "library\/nginx"; the host belongs/,
+    'localhost:5000/nginx': /without a host: write repository: "nginx"; the host belongs/,
+    '/library/nginx/': /expected a path alone: write repository: "library\/nginx"$/,
+    'library/nginx@sha256:0': /expected a path alone: write repository: "library\/nginx"$/,
+    'Library/Nginx': /lower case: write repository: "library\/nginx"$/,
     'library//nginx': /^spec\.repository: expected a path without a tag, e\.g\. "library\/nginx", got/,
   }
   for (const [path, expected] of Object.entries(paths)) {
@@ -223,4 +232,13 @@ t.test('a password in an address is left out of what is said about it', async t 
     t.match(problems, /write repository: ".*mecm\/app"/, given)
     t.notMatch(problems, new RegExp(secret))
   }
+})
+
+t.test('empty credentials, as a form sends them, are to be left out', async t => {
+  t.same(
+    problemsOf(() => readRegistrySecret(source({ username: '', password: '' }))),
+    ['username', 'password'].map(
+      field => `spec.${field}: is empty: leave username and password out where the registry is asked anonymously`,
+    ),
+  )
 })
