@@ -4,6 +4,9 @@ import type { Logger } from 'pino'
 import { maxPlanBytes } from '../../plans/schema.ts'
 import type { ApiErrorCode } from './shapes.ts'
 
+/** Any type is taken, but the framework wants it to look like one. */
+export const noMediaType = 'the Content-Type is no media type: send "Content-Type: application/json", or none'
+
 /** A request that is answered with an error. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
@@ -51,13 +54,7 @@ function toApiError(error: FastifyError | ApiError): ApiError {
   if (error.statusCode === 413) {
     return new ApiError(413, 'TOO_LARGE', `a plan is at most ${maxPlanBytes} bytes`)
   }
-  if (error.statusCode === 415) {
-    return new ApiError(
-      415,
-      'UNSUPPORTED_MEDIA_TYPE',
-      'send the plan as application/json or application/yaml: curl --data-binary @plan.yaml -H "Content-Type: application/yaml" …',
-    )
-  }
+  if (error.statusCode === 415) return new ApiError(400, 'INVALID_REQUEST', noMediaType)
   if (error.validation) {
     return new ApiError(400, 'INVALID_REQUEST', 'the request is not valid', error.validation.map(describeProblem))
   }
@@ -67,6 +64,14 @@ function toApiError(error: FastifyError | ApiError): ApiError {
   return new ApiError(500, 'INTERNAL', 'the agent could not answer; its log says why')
 }
 
-function describeProblem(problem: { instancePath: string; message?: string | undefined }): string {
-  return `${problem.instancePath || 'the request'} ${problem.message ?? 'is not valid'}`
+interface Problem {
+  readonly instancePath: string
+  readonly keyword: string
+  readonly message?: string | undefined
+}
+
+function describeProblem({ instancePath, keyword, message = 'is not valid' }: Problem): string {
+  // Times are the only form that a query has.
+  const what = keyword === 'format' ? 'must be a time, such as 2026-11-21T08:00:00Z' : message
+  return `${instancePath || 'the request'} ${what}`
 }

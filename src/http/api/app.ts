@@ -12,7 +12,7 @@ import { maxPlanBytes } from '../../plans/schema.ts'
 import { compileValidator, schemaController } from '../compilers.ts'
 import { sendStatus, toStatus } from '../management/errors.ts'
 import type { ManagementFace } from '../management/face.ts'
-import { addManagementRoutes, managementPath } from '../management/routes.ts'
+import { addManagementRoutes, groupsPath, managementPath } from '../management/routes.ts'
 import type { ApiAccess } from './access.ts'
 import { ApiError, answerErrors, sendFrameworkError } from './api-error.ts'
 import { type AuditFace, addAuditRoutes, addVaultRoutes, type VaultFace } from './audit-routes.ts'
@@ -81,7 +81,7 @@ function createInstance(factory: FastifyServerFactory | undefined) {
     return503OnClosing: false,
     routerOptions: { maxParamLength: 253 }, // the longest name that an object can have
     frameworkErrors: (error, request, reply) =>
-      request.url.startsWith(managementPath) ? sendStatus(toStatus(error), reply) : sendFrameworkError(error, reply),
+      request.url.startsWith(`${groupsPath}/`) ? sendStatus(toStatus(error), reply) : sendFrameworkError(error, reply),
     schemaController,
     ...(factory ? { serverFactory: factory } : {}),
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -14,20 +14,6 @@ import { DryRuns } from './dry-runs.ts'
 import type { PlansFace } from './facts.ts'
 import { ErrorSchema } from './shapes.ts'
 
-/** The types a plan may be sent as: those of JSON and YAML, and those that clients send unasked. What it is the intake finds out. */
-const planTypes = [
-  ...[
-    'application/json',
-    'application/yaml',
-    'application/x-yaml',
-    'text/yaml',
-    'text/x-yaml',
-    'application/jose',
-    'application/jose+json',
-  ],
-  ...['text/plain', 'application/octet-stream'],
-]
-
 const tags = ['plans']
 const NameParam = Type.Object({ name: Type.String({ minLength: 1, maxLength: 128 }) })
 const answers = { 200: PlanStatusSchema, 404: ErrorSchema }
@@ -35,7 +21,8 @@ const answers = { 200: PlanStatusSchema, 404: ErrorSchema }
 /** `/v1/plans` and what is below it. */
 export function addPlanRoutes(app: ApiInstance, plans: PlansFace, access: ApiAccess): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(planTypes, { parseAs: 'buffer', bodyLimit: maxPlanBytes }, (_request, body, done) =>
+  // Whatever its type says, or without one: clients send types unasked. What it is the intake finds out.
+  app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxPlanBytes }, (_request, body, done) =>
     done(null, body),
   )
   addSubmission(app, plans, access)
@@ -72,7 +59,6 @@ function addSubmission(app: ApiInstance, plans: PlansFace, access: ApiAccess): v
           200: Type.Union([PlanStatusSchema, PlanQuoteSchema]),
           409: ErrorSchema,
           413: ErrorSchema,
-          415: ErrorSchema,
           422: ErrorSchema,
           503: ErrorSchema,
         },

@@ -22,7 +22,6 @@ export const ApiErrorCodeSchema = Type.Enum([
   'VAULT',
   'STALE_REVISION',
   'TOO_LARGE',
-  'UNSUPPORTED_MEDIA_TYPE',
   'PLAN_INVALID',
   'UNAVAILABLE',
   'INTERNAL',

@@ -83,7 +83,7 @@ function addCreation<Input extends { readonly metadata: GivenMetadata }>(
         summary: 'Create one; or many with a list as body, all or none of them',
         params: NamespaceParams,
         body: OneOrMany(sent, resource),
-        response: { 201: told, ...errors(400, 404, 409, 413, 415) },
+        response: { 201: told, ...errors(400, 404, 409) },
       },
     },
     async (request, reply) => {
@@ -118,7 +118,7 @@ function addDeclaration<Input extends { readonly metadata: GivenMetadata }>(
           'Create it, or edit what people write about it; 409 where spec differs. The header apply-outcome says created, configured or unchanged',
         params: NameParams,
         body: sent,
-        response: { 200: told, 201: told, ...errors(400, 404, 409, 413, 415) },
+        response: { 200: told, 201: told, ...errors(400, 404, 409) },
       },
     },
     async (request, reply) => {
@@ -155,7 +155,7 @@ function addEditing<Input extends { readonly metadata: GivenMetadata }>(
         summary: `Edit display name and description${editable ? ', and spec' : ''}, as a merge patch`,
         params: NameParams,
         body: PatchSchema,
-        response: { 200: told, ...errors(400, 404, 413, 415) },
+        response: { 200: told, ...errors(400, 404) },
       },
     },
     async (request, reply) => {
@@ -203,7 +203,7 @@ function addDeletion<Input>({ app, gate }: Scope, { resource, collection }: Coll
         summary: 'Delete the named ones; those in use are left and told',
         params: NamespaceParams,
         body: DeletionSchema,
-        response: errors(400, 404, 409, 413, 415),
+        response: errors(400, 404, 409),
       },
     },
     async (request, reply) => {

@@ -1,11 +1,15 @@
-/** Any error of a call under `/oapis` as a Status: what the rooms behind refuse, what the framework refuses, and faults. */
-import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+/**
+ * Any error of a call under `/oapis` as a Status: what the rooms behind refuse, what the framework refuses, and faults. The calls of the
+ * contract answer with the codes that it lists and no others.
+ */
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
+import { apiGroup, apiVersion } from '../../management/kinds.ts'
 import { ManagementError, type ManagementReason } from '../../management/management-error.ts'
 import { ImageError } from '../../oci/errors.ts'
-import { ApiError } from '../api/api-error.ts'
-import { singularOf } from './resources.ts'
-import { StatusError } from './status.ts'
+import { ApiError, noMediaType } from '../api/api-error.ts'
+import { plurals, singularOf, singularOfPlural } from './resources.ts'
+import { type StatusDetails, StatusError } from './status.ts'
 
 const codes: Readonly<Record<ManagementReason, number>> = {
   Invalid: 400,
@@ -17,14 +21,34 @@ const codes: Readonly<Record<ManagementReason, number>> = {
 /** Makes every error of the scope, a path that isn't there too, a Status. */
 export function answerStatuses(scope: FastifyInstance, logger: Logger): void {
   scope.setNotFoundHandler(async request => {
-    throw new StatusError(404, `there is no ${request.method} ${request.url.slice(0, 200)}; /docs describes the API`)
+    throw new StatusError(404, whatIsNotThere(request))
   })
   scope.setErrorHandler<FastifyError | StatusError>(async (error, request, reply) => {
     const status = toStatus(error)
     if (status.code === 500) logger.error({ err: error, url: request.url.slice(0, 200) }, 'an API request failed')
-    sendStatus(status, reply)
+    sendStatus(status.about(objectOf(request)), reply)
     return reply
   })
+}
+
+/** A path that isn't there, told by its first part that is wrong. */
+function whatIsNotThere({ method, url }: FastifyRequest): string {
+  const [path = ''] = url.split('?')
+  const [, , group = '', version = '', , , plural = ''] = path.split('/').map(part => part.slice(0, 100))
+  const known = apiVersion.slice(apiGroup.length + 1)
+  if (group !== apiGroup) return `there is no API group "${group}" here: the one that is known is ${apiGroup}`
+  if (version !== known) return `${apiGroup} has no version "${version}" here: the one that is known is ${known}`
+  if (plural !== '' && singularOfPlural(plural) === undefined) {
+    return `there is no kind "${plural}" here: those that are known are ${plurals.join(', ')}`
+  }
+  return `there is no ${method} ${url.slice(0, 200)}; /docs describes the API`
+}
+
+/** What a call is about, by its path. */
+function objectOf({ params, routeOptions }: FastifyRequest): StatusDetails {
+  const [, plural = ''] = /\/:namespace\/([a-z-]+)/.exec(routeOptions.url ?? '') ?? []
+  const name = typeof params === 'object' && params !== null && 'name' in params ? params.name : undefined
+  return { kind: singularOfPlural(plural), name: typeof name === 'string' ? name : undefined }
 }
 
 /** Answers with a Status. */
@@ -38,10 +62,11 @@ export function toStatus(error: FastifyError | Error): StatusError {
   if (error instanceof StatusError) return error
   if (error instanceof ManagementError) {
     const { reason, object, problems } = error
-    const { name } = object
-    return new StatusError(codes[reason], error.message, { kind: singularOf(object.kind), name, reason, problems })
+    const about = { kind: singularOf(object.kind), name: object.name === '' ? undefined : object.name }
+    return new StatusError(codes[reason], error.message, { ...about, reason, problems })
   }
-  if (error instanceof ApiError) return new StatusError(error.status, error.message)
+  // Too many wrong tokens are 429 elsewhere; clients of this contract know 401 and its Retry-After.
+  if (error instanceof ApiError) return new StatusError(error.status === 429 ? 401 : error.status, error.message)
   if (error instanceof ImageError) return ofRegistry(error)
   // Of the signal that a call waits with, see scope.ts; a client that has gone reads no answer.
   if (error.name === 'TimeoutError') return new StatusError(504, 'this took too long; try again, or look at the log')
@@ -62,13 +87,8 @@ function ofRegistry(error: ImageError): StatusError {
   return new StatusError(502, message, { reason: error.code })
 }
 
-function ofFramework(error: FastifyError): StatusError {
-  switch (error.statusCode) {
-    case 413:
-      return new StatusError(413, 'the body is too large')
-    case 415:
-      return new StatusError(415, 'bodies are JSON here: send "Content-Type: application/json"')
-    default:
-      return new StatusError(error.statusCode ?? 400, error.message)
-  }
+function ofFramework({ statusCode, message }: FastifyError): StatusError {
+  if (statusCode === 413) return new StatusError(400, 'the body is too large', { reason: 'RequestEntityTooLarge' })
+  const text = statusCode === 415 ? noMediaType : message.slice(0, 200)
+  return new StatusError(400, text, { reason: 'BadRequest' })
 }

@@ -146,7 +146,7 @@ function addRollback({ app, gate, face }: Scope): void {
         summary: 'Point its tag at an earlier version, until somebody starts a sync',
         params: NameParams,
         body: RollbackSchema,
-        response: { 200: schemasOf(resource).told, ...errors(400, 404, 413, 415) },
+        response: { 200: schemasOf(resource).told, ...errors(400, 404) },
       },
     },
     async (request, reply) => {

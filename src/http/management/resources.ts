@@ -39,6 +39,14 @@ export const cleanupPolicies = {
 
 const resources: readonly Resource[] = [registrySecrets, repositories, cleanupPolicies]
 
+/** What paths may name. */
+export const plurals: readonly string[] = resources.map(({ plural }) => plural)
+
+/** `registry-secret` of `registry-secrets`. */
+export function singularOfPlural(plural: string): string | undefined {
+  return resources.find(one => one.plural === plural)?.singular
+}
+
 /** What errors call a kind: `registry-secret`. */
 export function singularOf(kind: string): string {
   return resources.find(one => one.kind === kind)?.singular ?? kind

@@ -36,7 +36,7 @@ function addVerification({ app, gate, face }: Scope): void {
         summary: 'Test the connection and the credentials; the answer is written to the annotations, too',
         params: NameParams,
         body: TestSchema,
-        response: { 200: OutcomeSchema, ...errors(400, 404, 413, 415) },
+        response: { 200: OutcomeSchema, ...errors(400, 404) },
       },
     },
     async (request, reply) => {
@@ -44,7 +44,9 @@ function addVerification({ app, gate, face }: Scope): void {
       const namespace = oneNamespace(request.params.namespace)
       const by = gate.enter(request, 'sources:verify', { resource: registrySecrets, namespace, name })
       const given = readCredentials(request.body, name)
-      return reply.send(await face.sources.verify(namespace, name, given, by, signalOf(reply, registryTimeoutMs)))
+      const signal = signalOf(reply, registryTimeoutMs)
+      const { success, message } = await face.sources.verify(namespace, name, given, by, signal)
+      return reply.send({ success, message })
     },
   )
 }

@@ -11,11 +11,7 @@ const reasons = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'NotFound',
-  405: 'MethodNotAllowed',
   409: 'Conflict',
-  413: 'RequestEntityTooLarge',
-  415: 'UnsupportedMediaType',
-  429: 'TooManyRequests',
   500: 'InternalError',
   502: 'BadGateway',
   503: 'ServiceUnavailable',
@@ -68,6 +64,13 @@ export class StatusError extends Error {
     super(message)
     this.code = code
     this.options = options
+  }
+
+  /** The same, about this object where it doesn't say about which. */
+  about({ kind, name }: StatusDetails): StatusError {
+    const own = this.options
+    if (own.kind !== undefined && (own.kind !== kind || own.name !== undefined)) return this
+    return new StatusError(this.code, this.message, { ...own, kind, name: own.name ?? name })
   }
 
   get body(): StatusBody {

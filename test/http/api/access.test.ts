@@ -4,6 +4,8 @@ import { type Role, type rights, rightsOf, roles } from '../../../src/access/rol
 import { ApiServer } from '../../../src/http/api/server.ts'
 import { basic, bearer, openLockedDoor } from '../../fixtures/access.ts'
 import { agentFacts, FakePlans, planStatus, startApi } from '../../fixtures/agent-facts.ts'
+import { FakeManagement } from '../../fixtures/fake-management.ts'
+import { base } from '../../fixtures/management-api.ts'
 import { silent } from '../../fixtures/state-folder.ts'
 
 async function startLocked(t: Test) {
@@ -80,7 +82,7 @@ t.test('a role in one namespace opens nothing that is about the edge', async t =
 })
 
 t.test('wrong, expired and revoked tokens are 401, and too many of them 429', async t => {
-  const { app, tokens, clock, tokenOf } = await startLocked(t)
+  const { app, tokens, clock, tokenOf, parts } = await startLocked(t)
   const call = (headers: Record<string, string>) => app.inject({ url: '/v1/plans', headers })
   const right = bearer(tokenOf('image-viewer'))
   const wrong = [
@@ -99,6 +101,11 @@ t.test('wrong, expired and revoked tokens are 401, and too many of them 429', as
   const late = await call(bearer('wrong'))
   t.equal(late.statusCode, 429)
   t.equal(late.headers['retry-after'], '1')
+  const managing = await startApi(t, { ...parts, management: new FakeManagement() })
+  const managed = await managing.app.inject({ url: `${base}/default/repositories`, headers: bearer('wrong') })
+  t.equal(managed.statusCode, 401, 'clients of image management know no 429')
+  t.match(managed.json(), { kind: 'Status', reason: 'Unauthorized', message: /wait 1 s/ })
+  t.equal(managed.headers['retry-after'], '1')
   t.equal((await call(bearer(tokenOf('image-operator')))).statusCode, 200, 'a right token is let in all the same')
   for (let at = 0; at < 7; at++) await call(bearer('wrong'))
   t.equal((await call(bearer('wrong'))).statusCode, 429)

@@ -30,6 +30,7 @@ t.test('records are listed, filtered and paged', async t => {
   for (const query of ['page=0', 'limit=1001', 'limit=x', 'since=yesterday', 'outcome=maybe', 'colour=red']) {
     t.equal((await get(`/v1/audit?${query}`)).statusCode, 400, query)
   }
+  t.match((await get('/v1/audit?since=abc')).json(), { error: { details: [/since.*2026-11-21T08:00:00Z/] } })
 })
 
 t.test('the chain is proven, and exported as lines of JSON', async t => {

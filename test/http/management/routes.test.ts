@@ -91,30 +91,48 @@ t.test('every wrong field is told at once, with what was expected and an example
   })
 })
 
-t.test('bodies are JSON, and not without end', async t => {
+t.test('bodies are JSON whatever type they are sent with, and not without end', async t => {
   const { app, call } = await start(t)
   const url = `${base}/default/repositories`
   const authorization = 'Bearer admin'
-  const yaml = await app.inject({
-    ...{ method: 'POST', url },
-    headers: { authorization, 'content-type': 'application/yaml' },
-    payload: 'a: 1',
-  })
-  t.equal(yaml.statusCode, 415)
-  t.match(yaml.json(), { kind: 'Status', reason: 'UnsupportedMediaType', code: 415 })
+  const types = ['application/x-www-form-urlencoded', 'text/plain', 'application/json; charset=utf-8', undefined]
+  for (const [at, type] of types.entries()) {
+    const headers = { authorization, ...(type === undefined ? {} : { 'content-type': type }) }
+    const payload = Buffer.from(JSON.stringify(repository(`web-${at}`)))
+    t.equal((await app.inject({ method: 'POST', url, headers, payload })).statusCode, 201, type ?? 'none')
+  }
+  for (const [type, message] of [
+    ['application/yaml', /the body is not JSON/],
+    ['json', /no media type/],
+  ] as const) {
+    const headers = { authorization, 'content-type': type }
+    const answer = await app.inject({ method: 'POST', url, headers, payload: 'a: 1' })
+    t.equal(answer.statusCode, 400)
+    t.match(answer.json(), {
+      kind: 'Status',
+      reason: 'BadRequest',
+      message,
+      details: { kind: 'repository' },
+      code: 400,
+    })
+  }
   const large = await app.inject({
     ...{ method: 'POST', url },
     headers: { authorization, 'content-type': 'application/json' },
     payload: `"${'a'.repeat(4 * 1024 * 1024)}"`,
   })
-  t.equal(large.statusCode, 413)
-  t.match(large.json(), { kind: 'Status', code: 413 })
+  t.equal(large.statusCode, 400)
+  t.match(large.json(), { kind: 'Status', reason: 'RequestEntityTooLarge', code: 400 })
   const broken = await call('POST', '/default/registry-secrets', '{"spec": {"password": "planted" "')
   t.match(broken, { code: 400, body: { kind: 'Status', reason: 'BadRequest' } })
   t.notMatch(JSON.stringify(broken.body), /planted/)
   for (const body of ['null', '5', '"text"', '{}', '']) {
     t.match(await call('POST', '/default/repositories', body), { code: 400, body: { kind: 'Status' } }, body)
   }
+  t.match((await call('POST', '/default/repositories', '')).body, {
+    message: 'Repository is invalid: the document: expected a mapping, got nothing',
+    details: { name: undefined, kind: 'repository' },
+  })
   t.match(await call('PATCH', '/default/repositories/nginx', '[]'), { code: 404 })
 })
 
@@ -220,6 +238,18 @@ t.test('a policy says what it would take, and takes it', async t => {
 t.test('paths that are not there, and faults, are Statuses, too', async t => {
   const { app, call, management } = await start(t)
   t.match(await call('GET', '/default/nothing'), { code: 404, body: { kind: 'Status', reason: 'NotFound' } })
+  const unknown: [string, RegExp][] = [
+    ['/oapis/image.theriseunion.io/v1beta1/namespaces/default/repositories', /no version "v1beta1".*v1alpha1/],
+    ['/oapis/apps/v1/namespaces/default/deployments', /no API group "apps".*image\.theriseunion\.io/],
+    [`${base}/default/pods`, /no kind "pods".*registry-secrets, repositories, image-cleanup-policies/],
+    [`${base}/default/repositories/a/b/c`, /no GET/],
+    ['/oapis', /image\.theriseunion\.io/],
+  ]
+  for (const [url, message] of unknown) {
+    const answer = await app.inject({ url, headers: { authorization: 'Bearer admin' } })
+    t.match(answer.json(), { apiVersion: 'image.theriseunion.io/v1alpha1', kind: 'Status', message, code: 404 }, url)
+    t.equal(answer.statusCode, 404)
+  }
   const bad = await app.inject({ url: `${base}/default/repositories/%zz` })
   t.match(bad.json(), { kind: 'Status', code: 400 })
   management.access.callerOf = () => {
@@ -251,7 +281,10 @@ t.test('a registry that fails or is silent is no fault of the agent', async t =>
     management.listRepositories = async () => Promise.reject(error)
   }
   fails(new ImageError('DNS', 'no such host'))
-  t.match(await call('GET', `${path}/repositories`), { code: 502, body: { reason: 'DNS', message: /no such host/ } })
+  t.match(await call('GET', `${path}/repositories`), {
+    code: 502,
+    body: { reason: 'DNS', message: /no such host/, details: { name: 'harbor-main', kind: 'registry-secret' } },
+  })
   fails(new ImageError('NAME_UNKNOWN', 'no such path'))
   t.match(await call('GET', `${path}/repositories`), { code: 404, body: { reason: 'NAME_UNKNOWN' } })
   fails(new DOMException('late', 'TimeoutError'))
