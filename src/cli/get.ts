@@ -37,7 +37,7 @@ export function addGet(parent: Command, context: CommandContext): void {
     .option('-n, --namespace <NAMESPACE>', 'the namespace', 'default')
     .option('-A, --all-namespaces', 'every namespace that you may see')
     .addOption(new Option('-o, --output <FORM>', 'the form').choices(['wide', 'json', 'yaml', 'name']))
-    .option('-l, --selector <LABELS>', 'only those with these labels: team=web,tier=front')
+    .option('-l, --selector <LABELS>', 'only those with such labels: team=web,tier in (front,back),!old')
     .option('-w, --watch', 'go on, and show what changes')
     .description('show objects')
     .action((kind: string, names: string[], flags: GetFlags) => get(context, readWanted(kind, names), flags))

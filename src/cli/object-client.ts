@@ -2,9 +2,11 @@
 import { type Static, Type } from 'typebox'
 import { StatusSchema } from '../http/management/status.ts'
 import { apiVersion } from '../management/kinds.ts'
+import { labelSelectorForm, matchesLabels, parseLabelSelector } from '../management/label-selector.ts'
 import { Shape } from '../oci/shape.ts'
 import type { PlanDocument } from '../plans/schema.ts'
 import type { PlanStatus } from '../plans/status.ts'
+import type { LabelCondition } from '../state/managed-objects.ts'
 import { type Answer, type ApiClient, ApiFailure } from './api-client.ts'
 import { CliError } from './cli-error.ts'
 import type { Kind } from './kinds.ts'
@@ -65,7 +67,10 @@ export class ObjectClient {
 
   /** Every object, by namespace and name. */
   async list(kind: Kind, { namespace, labels }: Where): Promise<ReadObject[]> {
-    if (!kind.namespaced) return (await this.#api.listPlans()).map(status => toObject(status))
+    if (!kind.namespaced) {
+      const plans = (await this.#api.listPlans()).map(status => toObject(status))
+      return plans.filter(({ metadata }) => matchesLabels(metadata.labels ?? {}, conditionsOf(labels)))
+    }
     const items: ReadObject[] = []
     for (let number = 1; ; number++) {
       const query = new URLSearchParams({ page: String(number), limit: String(pageSize) })
@@ -149,7 +154,6 @@ function pathOf({ plural }: Kind, namespace: string, name?: string): string {
   return name === undefined ? path : `${path}/${encodeURIComponent(name)}`
 }
 
-/** A plan's status in the form of the other kinds. */
 /** A plan as an object: what was sent, where that is known, and its status. */
 function toObject({ plan, ...status }: PlanStatus, document?: PlanDocument): ReadObject {
   const about = {
@@ -158,6 +162,13 @@ function toObject({ plan, ...status }: PlanStatus, document?: PlanDocument): Rea
     metadata: { ...document?.metadata, name: plan },
   }
   return { ...about, ...(document ? { spec: document.spec } : {}), status }
+}
+
+/** @throws CliError for what is no selector. */
+function conditionsOf(labels: string | undefined): readonly LabelCondition[] {
+  const conditions = labels === undefined ? [] : parseLabelSelector(labels)
+  if (conditions !== undefined) return conditions
+  throw new CliError(`"${labels}" is no selector: expected ${labelSelectorForm}`, { exitStatus: 2 })
 }
 
 function notUnderstood(): CliError {

@@ -44,6 +44,12 @@ export function conflict(object: ObjectName, message: string): ManagementError {
   return new ManagementError('Conflict', message, object)
 }
 
+/** The same, of one of many that are wanted together: by its place in their list. */
+export function atItem({ reason, message, object, problems }: ManagementError, at: number): ManagementError {
+  const placed = problems.map(problem => `items[${at}].${problem}`)
+  return new ManagementError(reason, `items[${at}]: ${message}; nothing was created`, object, placed)
+}
+
 function inNamespace({ namespace }: ObjectName): string {
   return namespace === undefined ? '' : ` in namespace "${namespace}"`
 }

@@ -3,9 +3,9 @@ import type Database from 'better-sqlite3'
 import { type Static, type TSchema, Type } from 'typebox'
 import type { Audit } from '../access/audit.ts'
 import { Shape } from '../oci/shape.ts'
-import { inTransaction, type ObjectRow, type RowQuery } from '../state/managed-objects.ts'
+import { inTransaction, type LabelCondition, type ObjectRow, type RowQuery } from '../state/managed-objects.ts'
 import { annotationNames, type ObjectMetadata } from './kinds.ts'
-import { ManagementError } from './management-error.ts'
+import { atItem, ManagementError } from './management-error.ts'
 
 /** Which objects, in which order: by namespace, then name. */
 export interface ListQuery {
@@ -17,8 +17,8 @@ export interface ListQuery {
   readonly limit?: number
   /** Part of the name, the display name, or the domain or path; upper and lower case are the same. */
   readonly search?: string
-  /** Labels that an object must have. */
-  readonly labels?: Readonly<Record<string, string>>
+  /** What must hold for its labels. */
+  readonly labels?: readonly LabelCondition[]
 }
 
 export const maxPageSize = 10_000
@@ -40,23 +40,57 @@ export type AuditLog = Pick<Audit, 'record'>
 
 type AuditEvent = Parameters<AuditLog['record']>[0]
 
+/** Where things are done, and where it is written down. */
+export interface AuditedParts {
+  readonly db: Database.Database
+  readonly audit: AuditLog
+}
+
+/** Something that is to be audited, and how it is done. */
+export interface Step<T> {
+  readonly event: Pick<AuditEvent, 'who' | 'action' | 'object' | 'detail'>
+  work(): T
+}
+
 /** Does something that is to be audited: one transaction with its record; a failure is recorded by itself, and thrown. */
-export function audited<T>(
-  { db, audit }: { readonly db: Database.Database; readonly audit: AuditLog },
-  event: Pick<AuditEvent, 'who' | 'action' | 'object' | 'detail'>,
-  work: () => T,
-): T {
+export function audited<T>({ db, audit }: AuditedParts, event: Step<T>['event'], work: () => T): T {
   try {
-    return inTransaction(db, () => {
-      const result = work()
-      audit.record({ ...event, outcome: 'success' })
-      return result
-    })
+    return inTransaction(db, () => record(audit, { event, work }))
   } catch (error) {
-    const reason = error instanceof ManagementError ? error.reason : 'Internal'
-    audit.record({ ...event, outcome: 'failure', detail: { ...event.detail, reason } })
+    recordFailure(audit, event, error)
     throw error
   }
+}
+
+/**
+ * The same with all of the steps, or none: nobody sees a part of them, and none of what was undone is on record, only what failed.
+ * @throws what the failing step has thrown; a ManagementError names its place.
+ */
+export function auditedTogether<T>({ db, audit }: AuditedParts, steps: readonly Step<T>[]): T[] {
+  let at = 0
+  try {
+    return inTransaction(db, () =>
+      steps.map((step, place) => {
+        at = place
+        return record(audit, step)
+      }),
+    )
+  } catch (error) {
+    const failed = steps[at]
+    if (failed !== undefined) recordFailure(audit, failed.event, error)
+    throw error instanceof ManagementError ? atItem(error, at) : error
+  }
+}
+
+function record<T>(audit: AuditLog, { event, work }: Step<T>): T {
+  const result = work()
+  audit.record({ ...event, outcome: 'success' })
+  return result
+}
+
+function recordFailure(audit: AuditLog, event: Step<unknown>['event'], error: unknown): void {
+  const reason = error instanceof ManagementError ? error.reason : 'Internal'
+  audit.record({ ...event, outcome: 'failure', detail: { ...event.detail, reason } })
 }
 
 /** A query in the words of the rows. */
@@ -65,13 +99,13 @@ export function toRowQuery({
   page = 1,
   limit = maxPageSize,
   search = '',
-  labels = {},
+  labels = [],
 }: ListQuery): RowQuery {
   const size = Math.min(Math.max(1, Math.trunc(limit)), maxPageSize)
   return {
     namespaces,
     search: search.trim().toLowerCase(),
-    labels: Object.entries(labels),
+    labels,
     offset: (Math.max(1, Math.trunc(page)) - 1) * size,
     limit: size,
   }

@@ -1,5 +1,4 @@
 /** The images that are kept in sync (Repository): their schedule, their runs, their versions. Used by http/, cli/ and lifecycle. */
-import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
 import type { State } from '../state/database.ts'
@@ -10,12 +9,15 @@ import { annotationNames } from './kinds.ts'
 import { alreadyExists, conflict, invalid, ManagementError, notFound } from './management-error.ts'
 import {
   type Applied,
+  type AuditedParts,
   type AuditLog,
   audited,
+  auditedTogether,
   changed,
   type ListQuery,
   type Page,
   readTexts,
+  type Step,
   sameTexts,
   searchText,
   type Texts,
@@ -23,12 +25,16 @@ import {
 } from './objects.ts'
 import { listCreationProblems, listTargetProblems } from './repository-checks.ts'
 import {
+  isSameSpec,
+  newRow,
+  noVersion,
   type Repository,
-  type RepositorySpec,
+  type RepositoryHold,
   readRun,
   readSpec,
   repositoryName,
   type SyncRun,
+  toHold,
   toRepository,
 } from './repository-object.ts'
 import { rollBack, tagToMove } from './roll-back.ts'
@@ -40,15 +46,6 @@ import { compareVersionsOf, findVersion, type ImageVersion, listVersions, type V
 
 export type { ManifestSummary, Repository, RepositorySpec, RepositoryStatus, SyncRun } from './repository-object.ts'
 export type { ImageVersion, VersionDifference } from './versions.ts'
-
-/** Content that cleanup must leave alone, and for whom. Without a digest, whatever the tag points at. */
-export interface RepositoryHold {
-  /** `namespace/name`. */
-  readonly holder: string
-  readonly repository: string
-  readonly tag: string | null
-  readonly digest: string | null
-}
 
 export interface RepositoryEvents {
   /** It was created or changed, or its sync went on. */
@@ -104,33 +101,18 @@ export class Repositories {
   }
 
   /** The first sync begins at once. */
-  create({ metadata, spec }: RepositoryInput, by: string): Repository {
-    const { namespace, name, annotations, labels } = metadata
-    const object = repositoryName(namespace, name)
-    const event = { who: by, action: 'repositories:create', object, detail: { repository: spec.repository } } as const
-    const created = this.#audited(event, () => {
-      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
-      const problems = listCreationProblems(spec, this.#options.sources)
-      if (problems.length > 0) throw invalid(object, problems)
-      const { domain } = this.#options.sources.get(spec.registryRef.namespace, spec.registryRef.name).spec
-      const taken = listTargetProblems(spec, domain, this.#rows.withPath(spec.repository))
-      if (taken.length > 0) throw conflict(object, taken.join('; '))
-      this.#rows.add(
-        {
-          ...{ namespace, name, uid: randomUUID(), createdAt: this.#now(), path: spec.repository, domain },
-          annotations: JSON.stringify(annotations),
-          labels: JSON.stringify(labels),
-          search: searchText(name, annotations, spec.repository),
-          spec: JSON.stringify(spec),
-          ...{ outcome: '', lastSynced: null, manifest: null, error: null },
-          ...{ dueAt: this.#now(), trigger: 'created', requestedBy: by },
-        },
-        [spec.registryRef, ...(spec.fallbackRefs ?? [])],
-      )
-      return this.get(namespace, name)
-    })
-    this.events.emit('changed', created)
-    this.#queue.beginSoon()
+  create(input: RepositoryInput, by: string): Repository {
+    const { event, work } = this.#creation(input, by)
+    const created = audited(this.#parts, event, work)
+    this.#begin([created])
+    return created
+  }
+
+  /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
+  createAll(inputs: readonly RepositoryInput[], by: string): readonly Repository[] {
+    const steps = inputs.map(input => this.#creation(input, by))
+    const created = auditedTogether(this.#parts, steps)
+    this.#begin(created)
     return created
   }
 
@@ -176,7 +158,7 @@ export class Repositories {
   /** Ends its syncs; what is in the local registry stays. */
   delete(namespace: string, name: string, by: string): void {
     const object = repositoryName(namespace, name)
-    this.#audited({ who: by, action: 'repositories:delete', object }, () => {
+    audited(this.#parts, { who: by, action: 'repositories:delete', object }, () => {
       const row = this.#row(namespace, name)
       this.#rows.remove(row.uid)
       this.#queue.drop(row.uid)
@@ -249,9 +231,12 @@ export class Repositories {
 
   /** What cleanup must leave alone. */
   holds(): readonly RepositoryHold[] {
-    return this.#rows.holds().map(({ namespace, name, path, tag, digest }) => ({
-      ...{ holder: `${namespace}/${name}`, repository: path, tag, digest },
-    }))
+    return this.#rows.holds().map(toHold)
+  }
+
+  /** Of that, what is in one path of the local registry. */
+  holdsIn(repository: string): readonly RepositoryHold[] {
+    return this.#rows.holdsIn(repository).map(toHold)
   }
 
   /** Failed runs since the start: `image_sync_failures`. */
@@ -263,6 +248,29 @@ export class Repositories {
   async tick(): Promise<void> {
     this.#queue.begin()
     await this.#queue.settle()
+  }
+
+  #creation(input: RepositoryInput, by: string): Step<Repository> {
+    const { metadata, spec } = input
+    const { namespace, name } = metadata
+    const { repository: path, registryRef, fallbackRefs = [] } = spec
+    const object = repositoryName(namespace, name)
+    const work = () => {
+      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
+      const problems = listCreationProblems(spec, this.#options.sources)
+      if (problems.length > 0) throw invalid(object, problems)
+      const { domain } = this.#options.sources.get(registryRef.namespace, registryRef.name).spec
+      const taken = listTargetProblems(spec, domain, this.#rows.withPath(path))
+      if (taken.length > 0) throw conflict(object, taken.join('; '))
+      this.#rows.add(newRow(input, { domain, by, now: this.#now() }), [registryRef, ...fallbackRefs])
+      return this.get(namespace, name)
+    }
+    return { event: { who: by, action: 'repositories:create', object, detail: { repository: path } }, work }
+  }
+
+  #begin(created: readonly Repository[]): void {
+    for (const one of created) this.events.emit('changed', one)
+    this.#queue.beginSoon()
   }
 
   async #moveTag(row: RepositoryRow, tag: string, version: string, signal: AbortSignal): Promise<string> {
@@ -301,7 +309,8 @@ export class Repositories {
     const key = annotationNames.manualSync
     const isNew = annotations[key] !== undefined && annotations[key] !== readTexts(row.annotations)[key]
     const wantsSync = isOrder || isNew
-    const after = this.#audited(
+    const after = audited(
+      this.#parts,
       { who: by, action: 'repositories:change', object: repositoryName(namespace, name) },
       () => {
         const search = searchText(name, annotations, path)
@@ -334,16 +343,7 @@ export class Repositories {
     return row
   }
 
-  #audited<T>(event: Parameters<typeof audited>[1], work: () => T): T {
-    return audited({ db: this.#options.state.db, audit: this.#options.audit }, event, work)
+  get #parts(): AuditedParts {
+    return { db: this.#options.state.db, audit: this.#options.audit }
   }
-}
-
-function isSameSpec(a: RepositorySpec, b: RepositorySpec | RepositoryInput['spec']): boolean {
-  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort())
-}
-
-function noVersion({ namespace, name, path }: RepositoryRow, version: string): ManagementError {
-  const message = `${path} has no version "${version.slice(0, 200)}" in the local registry`
-  return new ManagementError('NotFound', message, repositoryName(namespace, name))
 }

@@ -10,7 +10,7 @@ type Wanted = Pick<RepositorySpec, 'tag' | 'tagPattern'>
 /** Sources that are not there, and a path that its provider can't have. */
 export function listCreationProblems(
   spec: RepositoryInput['spec'],
-  sources: Pick<Sources, 'has' | 'pathProblem'>,
+  sources: Pick<Sources, 'has' | 'get' | 'pathProblem'>,
 ): string[] {
   const { registryRef, fallbackRefs = [], repository } = spec
   const refs: [string, SourceRef][] = [
@@ -22,6 +22,14 @@ export function listCreationProblems(
     return missing.map(
       ([path, { namespace, name }]) => `${path}: there is no RegistrySecret "${name}" in namespace "${namespace}"`,
     )
+  }
+  // A path may begin with what looks like a host; with the source's own it is none.
+  const { domain } = sources.get(registryRef.namespace, registryRef.name).spec
+  if (repository.startsWith(`${domain}/`)) {
+    const path = repository.slice(domain.length + 1)
+    return [
+      `spec.repository: expected a path without a host: write repository: "${path}"; the host belongs to the RegistrySecret`,
+    ]
   }
   const problem = sources.pathProblem(registryRef, repository)
   return problem === undefined ? [] : [`spec.repository: ${problem}`]

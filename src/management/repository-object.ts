@@ -1,12 +1,13 @@
 /** A Repository as it is kept and read back: its shapes, and how a row becomes one. Used by the files that keep images in sync. */
+import { randomUUID } from 'node:crypto'
 import { type Static, Type } from 'typebox'
 import { formatTarget } from '../oci/reference.ts'
 import { Shape } from '../oci/shape.ts'
-import type { RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
-import type { SourceRef } from './documents.ts'
+import type { RepositoryHoldRow, RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
+import type { RepositoryInput, SourceRef } from './documents.ts'
 import { apiVersion, type ManagedObject } from './kinds.ts'
-import type { ObjectName } from './management-error.ts'
-import { readColumn, readTexts, toMetadata } from './objects.ts'
+import { ManagementError, type ObjectName } from './management-error.ts'
+import { readColumn, readTexts, searchText, toMetadata } from './objects.ts'
 
 const SourceRefShape = Type.Object({ name: Type.String(), namespace: Type.String() })
 
@@ -85,6 +86,19 @@ export interface RepositoryStatus {
 
 export type Repository = ManagedObject<'Repository', RepositorySpec, RepositoryStatus>
 
+/** Content that cleanup must leave alone, and for whom. Without a digest, whatever the tag points at. */
+export interface RepositoryHold {
+  /** `namespace/name`. */
+  readonly holder: string
+  readonly repository: string
+  readonly tag: string | null
+  readonly digest: string | null
+}
+
+export function toHold({ namespace, name, path, tag, digest }: RepositoryHoldRow): RepositoryHold {
+  return { holder: `${namespace}/${name}`, repository: path, tag, digest }
+}
+
 const spec = new Shape(SpecShape)
 const manifest = new Shape(ManifestSummaryShape)
 const failure = new Shape(FailureShape)
@@ -142,12 +156,40 @@ function toStatus(
   }
 }
 
-function progressOf({ outcome }: RepositoryRow, activity: Activity | undefined): string {
-  if (activity !== undefined) return `${Math.min(99, Math.floor(activity.progress * 100))}%`
-  return outcome === 'Success' ? '100%' : outcome === 'Failed' ? '0%' : ''
+/** A failed run says how far it came. */
+function progressOf({ outcome, progress }: RepositoryRow, activity: Activity | undefined): string {
+  if (outcome === '' && activity === undefined) return ''
+  if (outcome === 'Success' && activity === undefined) return '100%'
+  return `${Math.min(99, Math.floor((activity?.progress ?? progress) * 100))}%`
 }
 
 /** `library/nginx:1.27`, or the path with its pattern. */
 export function describeWanted({ repository, tag, tagPattern = '' }: RepositorySpec): string {
   return tag === undefined ? `${repository} (${tagPattern})` : formatTarget({ repository, tag })
+}
+
+/** Of one that is created: its first run is due at once. `now` is epoch milliseconds. */
+export function newRow(
+  { metadata, spec }: RepositoryInput,
+  { domain, by, now }: { readonly domain: string; readonly by: string; readonly now: number },
+): Omit<RepositoryRow, 'version' | 'progress'> {
+  const { namespace, name, annotations, labels } = metadata
+  return {
+    ...{ namespace, name, uid: randomUUID(), createdAt: now, path: spec.repository, domain },
+    annotations: JSON.stringify(annotations),
+    labels: JSON.stringify(labels),
+    search: searchText(name, annotations, spec.repository),
+    spec: JSON.stringify(spec),
+    ...{ outcome: '', lastSynced: null, manifest: null, error: null },
+    ...{ dueAt: now, trigger: 'created', requestedBy: by },
+  }
+}
+
+export function isSameSpec(a: RepositorySpec, b: RepositorySpec | RepositoryInput['spec']): boolean {
+  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort())
+}
+
+export function noVersion({ namespace, name, path }: RepositoryRow, version: string): ManagementError {
+  const message = `${path} has no version "${version.slice(0, 200)}" in the local registry`
+  return new ManagementError('NotFound', message, repositoryName(namespace, name))
 }

@@ -1,6 +1,7 @@
 /** Sources opened with their credentials, each under its own tokens, as long as they exist. Used by sources.ts and source-checks.ts. */
 import type { Vault } from '../access/vault.ts'
 import { ImageError } from '../oci/errors.ts'
+import { isRegistryHost } from '../oci/reference.ts'
 import type { Registries } from '../registry/registries.ts'
 import type { SourceRow } from '../state/sources.ts'
 import type { Providers } from './providers.ts'
@@ -18,6 +19,17 @@ export interface GivenCredentials {
   readonly domain?: string
   readonly username?: string
   readonly password?: string
+}
+
+/** Half of a pair of credentials, or a domain that is none. */
+export function listCredentialProblems({ domain, username, password }: GivenCredentials): string[] {
+  const problems: string[] = []
+  if (domain !== undefined && !isRegistryHost(domain)) {
+    problems.push('domain: expected host[:port], without a scheme and a path, e.g. "harbor.example"')
+  }
+  if (username !== undefined && password === undefined) problems.push('password: is required with a username')
+  if (password !== undefined && username === undefined) problems.push('username: is required with a password')
+  return problems
 }
 
 /** Sources whose tokens and connections are remembered. */

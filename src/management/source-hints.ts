@@ -9,6 +9,15 @@ const hints: Partial<Record<ErrorCode, (source: string) => string>> = {
   MANIFEST_UNKNOWN: source => `Check the tag at the source ${source}; it is looked for again with the next sync.`,
 }
 
+/** What a source answers; what its registry refuses, with what to do about it here. */
+export async function hinted<T>(source: SourceRef, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw error instanceof ImageError ? withSourceHint(error, source) : error
+  }
+}
+
 /** The error of a registry with what to do about it where the registry is a source. */
 export function withSourceHint(error: ImageError, { namespace, name }: SourceRef): ImageError {
   const hint = error.side !== 'upstream' ? undefined : hints[error.code]?.(`${namespace}/${name}`)

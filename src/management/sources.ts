@@ -2,8 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Vault } from '../access/vault.ts'
-import { ImageError } from '../oci/errors.ts'
-import { isRegistryHost } from '../oci/reference.ts'
+import type { ImageError } from '../oci/errors.ts'
 import type { Registries } from '../registry/registries.ts'
 import type { State } from '../state/database.ts'
 import { RepositoryRows } from '../state/repositories.ts'
@@ -12,12 +11,15 @@ import { listAnnotationProblems, type RegistrySecretInput, type SourceRef } from
 import { alreadyExists, conflict, invalid, notFound } from './management-error.ts'
 import {
   type Applied,
+  type AuditedParts,
   type AuditLog,
   audited,
+  auditedTogether,
   changed,
   type ListQuery,
   type Page,
   readTexts,
+  type Step,
   sameTexts,
   searchText,
   type Texts,
@@ -27,8 +29,8 @@ import type { Providers } from './providers.ts'
 import type { SourceAccess } from './source-access.ts'
 import { connectionCodes } from './source-check.ts'
 import { SourceChecks } from './source-checks.ts'
-import { type GivenCredentials, SourceDirectory } from './source-directory.ts'
-import { withSourceHint } from './source-hints.ts'
+import { type GivenCredentials, listCredentialProblems, SourceDirectory } from './source-directory.ts'
+import { hinted } from './source-hints.ts'
 import { type RegistrySecret, secretOf, sourceName, toRegistrySecret } from './source-object.ts'
 import { listSourceTags } from './source-tags.ts'
 
@@ -117,26 +119,17 @@ export class Sources {
     return this.#options.providers.names
   }
 
-  create({ metadata, spec }: RegistrySecretInput, by: string): RegistrySecret {
-    const { namespace, name, annotations, labels } = metadata
-    const object = sourceName(namespace, name)
-    const detail = { provider: spec.provider, domain: spec.domain }
-    return this.#audited({ who: by, action: 'sources:create', object, detail }, () => {
-      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
-      const { vault } = this.#options
-      if (spec.password === undefined) vault.remove(secretOf(namespace, name))
-      else vault.put(secretOf(namespace, name), spec.password)
-      this.#rows.add({
-        ...{ namespace, name, uid: randomUUID(), createdAt: this.#now(), provider: spec.provider, domain: spec.domain },
-        annotations: JSON.stringify(annotations),
-        labels: JSON.stringify(labels),
-        search: searchText(name, annotations, spec.domain),
-        username: spec.username ?? null,
-        ...{ verifyStatus: 'untested', verifyMessage: '', verifiedAt: null, latencyMs: null },
-        verifyDueAt: this.#checks.nextCheck(),
-      })
-      return this.get(namespace, name)
-    })
+  create(input: RegistrySecretInput, by: string): RegistrySecret {
+    const { event, work } = this.#creation(input, by)
+    return audited(this.#parts, event, work)
+  }
+
+  /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
+  createAll(inputs: readonly RegistrySecretInput[], by: string): readonly RegistrySecret[] {
+    return auditedTogether(
+      this.#parts,
+      inputs.map(input => this.#creation(input, by)),
+    )
   }
 
   /** Creates it, or changes its annotations and labels where its spec is the same. @throws `Conflict` where the spec differs. */
@@ -188,7 +181,7 @@ export class Sources {
   /** Removes it and its stored secret. @throws `Conflict` while a Repository refers to it. */
   delete(namespace: string, name: string, by: string): void {
     const object = sourceName(namespace, name)
-    this.#audited({ who: by, action: 'sources:delete', object }, () => {
+    audited(this.#parts, { who: by, action: 'sources:delete', object }, () => {
       const row = this.#row(namespace, name)
       const users = this.#repositories.referringTo(namespace, name)
       if (users.length > 0) {
@@ -232,7 +225,7 @@ export class Sources {
   async listRepositories(namespace: string, name: string, query: BrowseQuery, signal: AbortSignal): Promise<Listing> {
     const access = this.#directory.of(this.#row(namespace, name))
     const { search, limit } = bounds(query)
-    const found = await asSource(
+    const found = await hinted(
       { namespace, name },
       access.provider.listRepositories(access, { search, limit: limit + 1, signal }),
     )
@@ -249,7 +242,7 @@ export class Sources {
   ): Promise<Listing> {
     const access = this.#directory.of(this.#row(namespace, name))
     const { search, limit } = bounds(query)
-    const found = await asSource({ namespace, name }, listSourceTags(access, repository, search, signal))
+    const found = await hinted({ namespace, name }, listSourceTags(access, repository, search, signal))
     return { names: found.slice(0, limit), more: found.length > limit }
   }
 
@@ -292,13 +285,35 @@ export class Sources {
     await this.#checks.settle()
   }
 
+  #creation({ metadata, spec }: RegistrySecretInput, by: string): Step<RegistrySecret> {
+    const { namespace, name, annotations, labels } = metadata
+    const object = sourceName(namespace, name)
+    const { provider, domain, username = null, password } = spec
+    const work = () => {
+      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
+      const { vault } = this.#options
+      if (password === undefined) vault.remove(secretOf(namespace, name))
+      else vault.put(secretOf(namespace, name), password)
+      this.#rows.add({
+        ...{ namespace, name, uid: randomUUID(), createdAt: this.#now(), provider, domain, username },
+        annotations: JSON.stringify(annotations),
+        labels: JSON.stringify(labels),
+        search: searchText(name, annotations, domain),
+        ...{ verifyStatus: 'untested', verifyMessage: '', verifiedAt: null, latencyMs: null },
+        verifyDueAt: this.#checks.nextCheck(),
+      })
+      return this.get(namespace, name)
+    }
+    return { event: { who: by, action: 'sources:create', object, detail: { provider, domain } }, work }
+  }
+
   #describe(
     row: SourceRow,
     { annotations, labels }: { annotations: Texts; labels: Texts },
     by: string,
   ): RegistrySecret {
     const { namespace, name, uid, domain } = row
-    return this.#audited({ who: by, action: 'sources:change', object: sourceName(namespace, name) }, () => {
+    return audited(this.#parts, { who: by, action: 'sources:change', object: sourceName(namespace, name) }, () => {
       const search = searchText(name, annotations, domain)
       this.#rows.setMetadata({ uid, annotations: JSON.stringify(annotations), labels: JSON.stringify(labels), search })
       return this.get(namespace, name)
@@ -317,31 +332,11 @@ export class Sources {
     return row
   }
 
-  #audited<T>(event: Parameters<typeof audited>[1], work: () => T): T {
-    return audited({ db: this.#options.state.db, audit: this.#options.audit }, event, work)
+  get #parts(): AuditedParts {
+    return { db: this.#options.state.db, audit: this.#options.audit }
   }
 }
 
 function bounds({ search = '', limit = defaultLimit }: BrowseQuery): { search: string; limit: number } {
   return { search: search.trim().toLowerCase(), limit: Math.min(Math.max(1, Math.trunc(limit)), maxLimit) }
-}
-
-/** Half of a pair of credentials, or a domain that is none. */
-function listCredentialProblems({ domain, username, password }: GivenCredentials): string[] {
-  const problems: string[] = []
-  if (domain !== undefined && !isRegistryHost(domain)) {
-    problems.push('domain: expected host[:port], without a scheme and a path, e.g. "harbor.example"')
-  }
-  if (username !== undefined && password === undefined) problems.push('password: is required with a username')
-  if (password !== undefined && username === undefined) problems.push('username: is required with a password')
-  return problems
-}
-
-/** What a registry refuses, with what to do about it here. */
-async function asSource<T>(ref: SourceRef, answer: Promise<T>): Promise<T> {
-  try {
-    return await answer
-  } catch (error) {
-    throw error instanceof ImageError ? withSourceHint(error, ref) : error
-  }
 }

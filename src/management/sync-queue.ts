@@ -157,7 +157,8 @@ export class SyncQueue {
     changed(row.uid)
     const result = await this.#sync(row, active, parts)
     active.controller.signal.throwIfAborted()
-    this.#end(row, result, { startedAt, durationMs: Math.round(performance.now() - began) })
+    const durationMs = Math.round(performance.now() - began)
+    this.#end(row, result, { startedAt, durationMs, progress: active.progress })
   }
 
   async #sync(row: RepositoryRow, active: Active, parts: SyncParts): Promise<SyncResult> {
@@ -184,10 +185,14 @@ export class SyncQueue {
     }
   }
 
-  #end(row: RepositoryRow, result: SyncResult, times: { startedAt: number; durationMs: number }): void {
+  #end(
+    row: RepositoryRow,
+    result: SyncResult,
+    facts: { startedAt: number; durationMs: number; progress: number },
+  ): void {
     const { rows, transaction, now } = this.#options
     const { uid } = row
-    const run = toRun(row, result, { ...times, endedAt: now() })
+    const run = toRun(row, result, { ...facts, endedAt: now() })
     transaction(() => {
       const { error, manifest, tags } = result
       rows.endRun(
@@ -197,6 +202,7 @@ export class SyncQueue {
           lastSynced: error === undefined ? now() : null,
           manifest: manifest === undefined ? null : JSON.stringify(manifest),
           error: run.error === undefined ? null : JSON.stringify(run.error),
+          progress: facts.progress,
           run: JSON.stringify(run),
         },
         runsKept,

@@ -17,11 +17,21 @@ export interface ObjectRow {
   readonly search: string
 }
 
+/** What is asked of one label. */
+export interface LabelCondition {
+  readonly key: string
+  /** Any of these; absent: any at all. */
+  readonly values?: readonly string[]
+  /** The label must not be there, or not with one of the values. */
+  readonly negated: boolean
+}
+
 export interface RowQuery {
   readonly namespaces: readonly string[] | 'all'
   /** Lower case; empty for everything. */
   readonly search: string
-  readonly labels: readonly (readonly [string, string])[]
+  /** All of them must hold. */
+  readonly labels: readonly LabelCondition[]
   readonly offset: number
   readonly limit: number
 }
@@ -75,10 +85,12 @@ function conditions({ namespaces, search, labels }: RowQuery): { where: string; 
     parts.push('instr(search, ?) > 0')
     values.push(search)
   }
-  for (const [key, value] of labels) {
+  for (const label of labels) {
     // Not json_extract: a label's name may hold what a JSON path can't quote.
-    parts.push('EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)')
-    values.push(key, value)
+    const wanted = label.values === undefined ? '' : ' AND value IN (SELECT value FROM json_each(?))'
+    parts.push(`${label.negated ? 'NOT ' : ''}EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ?${wanted})`)
+    values.push(label.key)
+    if (label.values !== undefined) values.push(JSON.stringify(label.values))
   }
   return { where: parts.length === 0 ? '' : `WHERE ${parts.join(' AND ')}`, values }
 }

@@ -19,6 +19,8 @@ export interface RepositoryRow extends ObjectRow {
   readonly manifest: string | null
   /** JSON; null unless the last run failed. */
   readonly error: string | null
+  /** How far the last run came, 0 to 1. */
+  readonly progress: number
   /** Epoch milliseconds. */
   readonly dueAt: number
   readonly trigger: SyncTrigger
@@ -38,6 +40,8 @@ export interface RunEnd {
   readonly lastSynced: number | null
   readonly manifest: string | null
   readonly error: string | null
+  /** How far it came, 0 to 1. Default 1. */
+  readonly progress?: number
   /** The run as it is read back, JSON. */
   readonly run: string
 }
@@ -81,7 +85,7 @@ export class RepositoryRows {
     return this.#sql.withPath.all(path)
   }
 
-  add(row: Omit<RepositoryRow, 'version'>, sources: readonly { namespace: string; name: string }[]): void {
+  add(row: Omit<RepositoryRow, 'version' | 'progress'>, sources: readonly { namespace: string; name: string }[]): void {
     const { namespace, name, uid, createdAt, annotations, labels, search } = row
     const meta = [namespace, name, uid, nextVersion(this.#db), createdAt, annotations, labels, search] as const
     this.#sql.add.run(...meta, row.path, row.domain, row.spec, row.dueAt, row.trigger, row.requestedBy)
@@ -111,8 +115,8 @@ export class RepositoryRows {
 
   /** Writes down the end of a run, and forgets the oldest runs beyond `keep`. */
   endRun(uid: string, end: RunEnd, keep: number): void {
-    const { outcome, lastSynced, manifest, error, run } = end
-    this.#sql.endRun.run(outcome, lastSynced, manifest, error, nextVersion(this.#db), uid)
+    const { outcome, lastSynced, manifest, error, progress = 1, run } = end
+    this.#sql.endRun.run(outcome, lastSynced, manifest, error, progress, nextVersion(this.#db), uid)
     this.#sql.addRun.run(uid, run)
     this.#sql.pruneRuns.run(uid, uid, keep)
   }
@@ -156,21 +160,30 @@ export class RepositoryRows {
   holds(): RepositoryHoldRow[] {
     return this.#sql.holds.all()
   }
+
+  /** Those of them under one path. */
+  holdsIn(path: string): RepositoryHoldRow[] {
+    return this.#sql.holdsIn.all(path)
+  }
 }
 
 function toTag(row: TagColumns): RepositoryTagRow {
   return { ...row, rolledBack: row.rolledBack === 1 }
 }
 
-const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, due_at AS dueAt, trigger,
+const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, progress, due_at AS dueAt, trigger,
   requested_by AS requestedBy`
+
+const holdsQuery = `SELECT r.namespace, r.name, r.path, t.tag, t.digest FROM repositories r JOIN repository_tags t ON t.uid = r.uid
+  UNION ALL
+  SELECT r.namespace, r.name, r.path, r.spec ->> 'tag', NULL FROM repositories r WHERE r.spec ->> 'tag' IS NOT NULL`
 
 function prepare(db: Database.Database) {
   return {
     ...prepareObjects(db),
-    endRun: db.prepare<[string, number | null, string | null, string | null, number, string]>(
+    endRun: db.prepare<[string, number | null, string | null, string | null, number, number, string]>(
       `UPDATE repositories SET outcome = ?, last_synced = coalesce(?, last_synced), manifest = coalesce(?, manifest), error = ?,
-         version = ? WHERE uid = ?`,
+         progress = ?, version = ? WHERE uid = ?`,
     ),
     addRun: db.prepare<[string, string]>('INSERT INTO repository_runs (uid, document) VALUES (?, ?)'),
     pruneRuns: db.prepare<[string, string, number]>(
@@ -192,11 +205,8 @@ function prepare(db: Database.Database) {
       `DELETE FROM repository_tags WHERE uid = ? AND rolled_back = 0 AND tag NOT IN (SELECT value FROM json_each(?))`,
     ),
     endRollBacks: db.prepare<[string]>('UPDATE repository_tags SET rolled_back = 0 WHERE uid = ?'),
-    holds: db.prepare<[], RepositoryHoldRow>(
-      `SELECT r.namespace, r.name, r.path, t.tag, t.digest FROM repositories r JOIN repository_tags t ON t.uid = r.uid
-       UNION ALL
-       SELECT r.namespace, r.name, r.path, r.spec ->> 'tag', NULL FROM repositories r WHERE r.spec ->> 'tag' IS NOT NULL`,
-    ),
+    holds: db.prepare<[], RepositoryHoldRow>(holdsQuery),
+    holdsIn: db.prepare<[string], RepositoryHoldRow>(`SELECT * FROM (${holdsQuery}) WHERE path = ?`),
   }
 }
 
@@ -211,8 +221,8 @@ function prepareObjects(db: Database.Database) {
       [string, string, string, number, number, string, string, string, string, string, string, number, string, string]
     >(
       `INSERT INTO repositories (namespace, name, uid, version, created_at, annotations, labels, search, path, domain, spec, outcome,
-         due_at, trigger, requested_by)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)`,
+         progress, due_at, trigger, requested_by)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?, ?, ?)`,
     ),
     addSource: db.prepare<[string, number, string, string]>(
       'INSERT INTO repository_sources (uid, position, namespace, name) VALUES (?, ?, ?, ?)',

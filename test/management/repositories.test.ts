@@ -1,4 +1,5 @@
 import t from 'tap'
+import { readRepository } from '../../src/management/documents.ts'
 import { FakeRegistry } from '../fixtures/fake-registry.ts'
 import { image } from '../fixtures/images.ts'
 import {
@@ -221,6 +222,8 @@ t.test('a pattern keeps every tag that fits, newest first', async t => {
   )
   t.ok(versions.every(({ size }) => size > 1000))
   t.equal(site.repositories.holds().length, 3)
+  t.same(site.repositories.holdsIn('mecm/app'), site.repositories.holds())
+  t.same(site.repositories.holdsIn('mecm/other'), [])
 })
 
 t.test('versions are compared, rolled back to, and kept there until somebody starts a sync', async t => {
@@ -400,4 +403,54 @@ t.test('10,000 Repositories are listed, searched and paged in no time', async t 
   for (let at = 0; at < 100; at++)
     site.state.db.prepare('SELECT uid FROM repositories WHERE due_at <= ? LIMIT 8').all(epoch - 1)
   t.ok((performance.now() - began) / 100 < 1, 'looking for what is due costs under a millisecond')
+})
+
+t.test('many are created together, and only then synced', async t => {
+  const site = await open(t)
+  site.repositories.start()
+  const told: string[] = []
+  site.repositories.events.on('changed', ({ metadata }) => told.push(metadata.name))
+  const wanted = (...tags: string[]) =>
+    tags.map(tag =>
+      readRepository({
+        metadata: { name: `app-${tag}` },
+        spec: { repository: 'mecm/app', tag, registryRef: { name: 'main', namespace: 'default' } },
+      }),
+    )
+  t.throws(() => site.repositories.createAll(wanted('1', '2', '1'), 'bea'), { message: /^items\[2\]/ })
+  t.same(told, [])
+  t.equal(site.repositories.list({ namespaces: 'all' }).totalItems, 0)
+  site.repositories.createAll(wanted('1', '2'), 'bea')
+  t.same(told, ['app-1', 'app-2'])
+  await reached(site, 'Success', { name: 'app-1' })
+})
+
+t.test('a failed sync says how far it came', async t => {
+  const site = await open(t)
+  const large = image({ seed: 'large', layers: [60_000, 40_000] })
+  offer(site.upstream, 'mecm/app', 'large', large)
+  const [smaller] = [...large.blobs].find(([, { length }]) => length > 30_000 && length < 50_000) ?? []
+  site.upstream.fault({ kind: 'blob', reference: smaller ?? '' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
+  site.repositories.start()
+  addRepository(site, { tag: 'large', syncTimeout: '1s' })
+  const failed = await reached(site, 'Failed')
+  t.match(failed.status.syncProgress, /^[56]\d%$/)
+})
+
+t.test("a path that begins with the source's own host is corrected", async t => {
+  const site = await open(t)
+  const { host } = site.upstream
+  t.throws(() => addRepository(site, { repository: `${host}/mecm/app` }), {
+    name: 'ManagementError',
+    reason: 'Invalid',
+  })
+  addSource(site, 'harbor.example', { name: 'harbor' })
+  t.throws(
+    () =>
+      addRepository(site, {
+        repository: 'harbor.example/mecm/app',
+        registryRef: { name: 'harbor', namespace: 'default' },
+      }),
+    { reason: 'Invalid', message: /without a host: write repository: "mecm\/app"; the host belongs/ },
+  )
 })

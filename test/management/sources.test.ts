@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import t from 'tap'
 import { readRegistrySecret } from '../../src/management/documents.ts'
+import { parseLabelSelector } from '../../src/management/label-selector.ts'
 import { FakeRegistry, type FakeRegistryOptions } from '../fixtures/fake-registry.ts'
 import { addSource, databaseText, epoch, openManagementSite } from '../fixtures/management-site.ts'
 
@@ -177,6 +178,37 @@ t.test('search, pages, namespaces, annotations, apply', async t => {
   t.equal(site.sources.apply(document('p1'), 'bea').outcome, 'created')
   t.equal(site.sources.apply(document('p1'), 'bea').outcome, 'unchanged')
   t.equal(site.sources.apply(document('p1', { site: 'a' }), 'bea').outcome, 'configured')
-  t.same(names({ namespaces: 'all', labels: { site: 'a' } }), ['default/delta'])
+  const labelled = (selector: string) => names({ namespaces: 'all', labels: parseLabelSelector(selector) ?? [] })
+  t.same(labelled('site=a'), ['default/delta'])
+  t.same(labelled('site in (a,b),!other'), ['default/delta'])
+  t.same(labelled('site'), ['default/delta'])
+  const others = names({ namespaces: 'all' }).filter(name => name !== 'default/delta')
+  for (const selector of ['site!=a', 'site notin (a,b)', '!site']) t.same(labelled(selector), others, selector)
   t.throws(() => site.sources.apply(document('p2'), 'bea'), { name: 'ManagementError', reason: 'Conflict' })
+})
+
+t.test('many are created together or not at all, and what was undone is not on record', async t => {
+  const site = await openManagementSite(t)
+  const wanted = (...names: string[]) =>
+    names.map(name =>
+      readRegistrySecret({
+        metadata: { name },
+        spec: { domain: `${name}.example`, provider: 'other', username: 'u', password: 'p' },
+      }),
+    )
+  t.equal(site.sources.createAll(wanted('a', 'b'), 'bea').length, 2)
+  t.throws(() => site.sources.createAll(wanted('c', 'd', 'a'), 'bea'), {
+    reason: 'AlreadyExists',
+    message: /^items\[2\]: .*"a" already exists.*nothing was created$/,
+    object: { name: 'a' },
+  })
+  t.same(
+    site.sources.list({ namespaces: 'all' }).items.map(({ metadata }) => metadata.name),
+    ['a', 'b'],
+  )
+  t.equal(site.vault.find('RegistrySecret/default/c'), undefined)
+  t.same(
+    site.audit.list().items.map(({ object, outcome }) => `${object.name} ${outcome}`),
+    ['a failure', 'b success', 'a success'],
+  )
 })

@@ -25,34 +25,24 @@ export interface Creation<Input> {
   readonly resource: Resource
   readonly collection: Collection<Input>
   /** @throws ManagementError with every wrong field. */
-  read(document: unknown): Input & { readonly metadata: { readonly namespace: string; readonly name: string } }
+  read(document: unknown): Input
   readonly by: string
 }
 
 /** Creates all of them, or none. @throws StatusError that names each item by its place in the list. */
-export function createAll<Input>(documents: readonly unknown[], creation: Creation<Input>): ToldObject[] {
+export function createAll<Input>(documents: readonly unknown[], creation: Creation<Input>): readonly ToldObject[] {
   const { collection, resource, by } = creation
   const problems: string[] = []
-  const inputs = documents.map((document, at) => {
+  const inputs = documents.flatMap((document, at) => {
     try {
-      return creation.read(document)
+      return [creation.read(document)]
     } catch (error) {
       problems.push(...problemsOf(error).map(problem => `items[${at}].${problem}`))
-      return undefined
+      return []
     }
   })
   if (problems.length > 0) refuse(problems, resource)
-  const created: ToldObject[] = []
-  for (const [at, input] of inputs.entries()) {
-    if (input === undefined) continue
-    try {
-      created.push(collection.create(input, by))
-    } catch (error) {
-      for (const { metadata } of created.reverse()) collection.delete(metadata.namespace, metadata.name, by)
-      throw atItem(error, at)
-    }
-  }
-  return created
+  return collection.createAll(inputs, by)
 }
 
 export interface Deletion {
@@ -113,17 +103,6 @@ function readName(item: unknown, at: number, { namespace: path, resource }: Dele
 function problemsOf(error: unknown): readonly string[] {
   if (!(error instanceof ManagementError)) throw error
   return error.problems.length > 0 ? error.problems : [error.message]
-}
-
-function atItem(error: unknown, at: number): unknown {
-  if (!(error instanceof ManagementError)) return error
-  const problems = error.problems.map(problem => `items[${at}].${problem}`)
-  return new ManagementError(
-    error.reason,
-    `items[${at}]: ${error.message}; nothing was created`,
-    error.object,
-    problems,
-  )
 }
 
 function refuse(problems: readonly string[], resource?: Resource): never {

@@ -28,6 +28,8 @@ export interface Collection<Input> {
   get(namespace: string, name: string): ToldObject
   /** @throws ManagementError `AlreadyExists`, or `NotFound` or `Invalid` for what it refers to. */
   create(input: Input, by: string): ToldObject
+  /** All of them, or none. @throws the same, with the place of the one that is refused. */
+  createAll(inputs: readonly Input[], by: string): readonly ToldObject[]
   /** @throws ManagementError `Conflict` where what stands there has another spec. */
   apply(input: Input, by: string): Applied<ToldObject>
   /** Sets annotations that people may edit; `null` takes one away. */
@@ -38,17 +40,38 @@ export interface Collection<Input> {
 
 export type SourcesFace = Pick<
   Sources,
-  'providers' | 'list' | 'get' | 'create' | 'apply' | 'annotate' | 'delete' | 'verify' | 'listRepositories' | 'listTags'
+  | 'providers'
+  | 'list'
+  | 'get'
+  | 'create'
+  | 'createAll'
+  | 'apply'
+  | 'annotate'
+  | 'delete'
+  | 'verify'
+  | 'listRepositories'
+  | 'listTags'
 >
 
 export type RepositoriesFace = Pick<
   Repositories,
-  'list' | 'get' | 'create' | 'apply' | 'annotate' | 'delete' | 'sync' | 'runs' | 'versions' | 'compare' | 'rollBack'
+  | 'list'
+  | 'get'
+  | 'create'
+  | 'createAll'
+  | 'apply'
+  | 'annotate'
+  | 'delete'
+  | 'sync'
+  | 'runs'
+  | 'versions'
+  | 'compare'
+  | 'rollBack'
 >
 
 export type PoliciesFace = Pick<
   Policies,
-  'list' | 'get' | 'create' | 'apply' | 'annotate' | 'delete' | 'dryRun' | 'run'
+  'list' | 'get' | 'create' | 'createAll' | 'apply' | 'annotate' | 'delete' | 'dryRun' | 'run'
 >
 
 export interface AccessFace {

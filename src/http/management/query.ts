@@ -1,7 +1,9 @@
 /** What paths and queries of image management say: namespaces, pages, searches. Contract, "Calls". */
 import { type Static, Type } from 'typebox'
 import { isNamespace } from '../../management/kinds.ts'
+import { labelSelectorForm, parseLabelSelector } from '../../management/label-selector.ts'
 import type { ListQuery } from '../../management/objects.ts'
+import type { LabelCondition } from '../../state/managed-objects.ts'
 import { StatusError } from './status.ts'
 
 const maxLimit = 1000
@@ -22,7 +24,7 @@ export const ListQuerySchema = Type.Object({
     }),
   ),
   name: Type.Optional(Type.String({ description: 'The same as search' })),
-  labelSelector: Type.Optional(Type.String({ description: 'Labels that an object has: `team=web,tier=front`' })),
+  labelSelector: Type.Optional(Type.String({ description: "As kubectl's -l: `team=web,tier in (front,back),!old`" })),
 })
 
 export const NamespaceParams = Type.Object({ namespace: Type.String() })
@@ -77,12 +79,11 @@ function readNumber(query: RawQuery, key: string, fallback: number, most: number
   return fallback
 }
 
-function readLabels(selector: string): Record<string, string> {
-  const pairs = selector.split(',').map(part => /^\s*([^=!<>,\s]+)\s*==?\s*([^=!<>,\s]*)\s*$/.exec(part))
-  if (pairs.some(pair => pair === null)) {
-    return refuse(['labelSelector: expected labels and their values, e.g. "team=web,tier=front"'])
-  }
-  return Object.fromEntries(pairs.map(pair => [pair?.[1] ?? '', pair?.[2] ?? '']))
+function readLabels(selector: string): readonly LabelCondition[] {
+  return (
+    parseLabelSelector(selector) ??
+    refuse([`labelSelector: expected ${labelSelectorForm}, e.g. "team=web,tier in (front,back)"`])
+  )
 }
 
 function refuse(problems: readonly string[]): never {

@@ -11,11 +11,21 @@ import type { Audit } from '../../access/audit.ts'
 import { Shape } from '../../oci/shape.ts'
 import { type CleanupPolicyRow, CleanupPolicyRows } from '../../state/cleanup-policies.ts'
 import type { State } from '../../state/database.ts'
-import { inTransaction } from '../../state/managed-objects.ts'
 import { type ImageCleanupPolicyInput, listAnnotationProblems, readImageCleanupPolicy } from '../documents.ts'
-import { annotationNames, apiVersion, type ManagedObject } from '../kinds.ts'
+import { apiVersion, type ManagedObject } from '../kinds.ts'
 import { alreadyExists, invalid, notFound } from '../management-error.ts'
-import { type Applied, type ListQuery, maxPageSize, type Page } from '../objects.ts'
+import {
+  type Applied,
+  audited,
+  auditedTogether,
+  changed,
+  type ListQuery,
+  type Page,
+  readTexts,
+  type Step,
+  searchText,
+  toRowQuery,
+} from '../objects.ts'
 import type { Cleanup } from './cleanup.ts'
 import { type CleanupSpec, decide, type Verdict } from './decide.ts'
 import { nameOf } from './shelf.ts'
@@ -97,14 +107,16 @@ export class Policies {
   }
 
   create(input: ImageCleanupPolicyInput, by: string): ImageCleanupPolicy {
-    const { namespace, name } = input.metadata
-    if (this.#rows.find(namespace, name)) throw alreadyExists({ kind, namespace, name })
-    inTransaction(this.#options.state.db, () => {
-      this.#rows.add(newRow(input, this.#now()))
-      this.#record(by, 'policies:create', namespace, name)
-    })
-    this.#schedule(namespace, name, input.spec)
-    return this.get(namespace, name)
+    const { event, work } = this.#creation(input, by)
+    audited(this.#parts, event, work)
+    return this.#begin(input)
+  }
+
+  /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
+  createAll(inputs: readonly ImageCleanupPolicyInput[], by: string): readonly ImageCleanupPolicy[] {
+    const steps = inputs.map(input => this.#creation(input, by))
+    auditedTogether(this.#parts, steps)
+    return inputs.map(input => this.#begin(input))
   }
 
   /** Creates it, or changes what is different. Unlike a Repository, a policy may be changed in place. */
@@ -114,13 +126,13 @@ export class Policies {
     if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
     const [sameSpec, sameMetadata] = [
       isDeepStrictEqual(readSpec(row), input.spec),
-      isDeepStrictEqual([textsOf(row.annotations), textsOf(row.labels)], [annotations, labels]),
+      isDeepStrictEqual([readTexts(row.annotations), readTexts(row.labels)], [annotations, labels]),
     ]
     if (sameSpec && sameMetadata) return { object: this.#tell(row), outcome: 'unchanged' }
-    inTransaction(this.#options.state.db, () => {
+    const event = { who: by, action: 'policies:change', object: { kind, namespace, name } } as const
+    audited(this.#parts, event, () => {
       if (!sameSpec) this.#rows.setSpec(row.uid, JSON.stringify(input.spec))
       if (!sameMetadata) this.#rows.setMetadata({ uid: row.uid, ...metadataColumns(name, annotations, labels) })
-      this.#record(by, 'policies:change', namespace, name)
     })
     this.#schedule(namespace, name, input.spec)
     return { object: this.get(namespace, name), outcome: 'configured' }
@@ -131,12 +143,7 @@ export class Policies {
   }
 
   list(query: ListQuery): Page<ImageCleanupPolicy> {
-    const { namespaces, page = 1, limit = maxPageSize, search = '', labels = {} } = query
-    const size = Math.min(limit, maxPageSize)
-    const { rows, total } = this.#rows.list({
-      ...{ namespaces, search: search.toLowerCase(), labels: Object.entries(labels) },
-      ...{ offset: (page - 1) * size, limit: size },
-    })
+    const { rows, total } = this.#rows.list(toRowQuery(query))
     return { items: rows.map(row => this.#tell(row)), totalItems: total }
   }
 
@@ -150,21 +157,17 @@ export class Policies {
     const row = this.#find(namespace, name)
     const problems = listAnnotationProblems(changes)
     if (problems.length > 0) throw invalid({ kind, namespace, name }, problems)
-    const merged = Object.entries({ ...textsOf(row.annotations), ...changes })
-    const annotations = Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== null))
-    inTransaction(this.#options.state.db, () => {
-      this.#rows.setMetadata({ uid: row.uid, ...metadataColumns(name, annotations, textsOf(row.labels)) })
-      this.#record(by, 'policies:change', namespace, name)
-    })
+    const annotations = changed(readTexts(row.annotations), changes)
+    const columns = metadataColumns(name, annotations, readTexts(row.labels))
+    const event = { who: by, action: 'policies:change', object: { kind, namespace, name } } as const
+    audited(this.#parts, event, () => this.#rows.setMetadata({ uid: row.uid, ...columns }))
     return this.get(namespace, name)
   }
 
   delete(namespace: string, name: string, by: string): void {
     const row = this.#find(namespace, name)
-    inTransaction(this.#options.state.db, () => {
-      this.#rows.remove(row.uid)
-      this.#record(by, 'policies:delete', namespace, name)
-    })
+    const event = { who: by, action: 'policies:delete', object: { kind, namespace, name } } as const
+    audited(this.#parts, event, () => this.#rows.remove(row.uid))
     this.#unschedule(keyOf(namespace, name))
   }
 
@@ -193,6 +196,25 @@ export class Policies {
       this.#ended(run, { removed: 0, bytesFreed: 0, error: message })
       throw error
     }
+  }
+
+  #creation(input: ImageCleanupPolicyInput, by: string): Step<void> {
+    const { namespace, name } = input.metadata
+    const object = { kind, namespace, name }
+    const work = () => {
+      if (this.#rows.find(namespace, name)) throw alreadyExists(object)
+      this.#rows.add(newRow(input, this.#now()))
+    }
+    return { event: { who: by, action: 'policies:create', object }, work }
+  }
+
+  #begin({ metadata: { namespace, name }, spec }: ImageCleanupPolicyInput): ImageCleanupPolicy {
+    this.#schedule(namespace, name, spec)
+    return this.get(namespace, name)
+  }
+
+  get #parts() {
+    return { db: this.#options.state.db, audit: this.#options.audit }
   }
 
   async #clean(row: CleanupPolicyRow, signal: AbortSignal): Promise<CleanupReport> {
@@ -278,8 +300,8 @@ export class Policies {
       metadata: {
         ...{ name, namespace, uid, resourceVersion: String(version) },
         creationTimestamp: new Date(createdAt).toISOString().replace(/\.\d+Z$/, 'Z'),
-        annotations: textsOf(row.annotations),
-        labels: textsOf(row.labels),
+        annotations: readTexts(row.annotations),
+        labels: readTexts(row.labels),
       },
       spec: readSpec(row),
       status: {
@@ -287,15 +309,6 @@ export class Policies {
         ...(nextRun ? { nextRun: nextRun.toISOString() } : {}),
       },
     }
-  }
-
-  #record(
-    by: string,
-    action: 'policies:create' | 'policies:change' | 'policies:delete',
-    namespace: string,
-    name: string,
-  ) {
-    this.#options.audit.record({ who: by, action, object: { kind, namespace, name }, outcome: 'success' })
   }
 }
 
@@ -312,18 +325,13 @@ function metadataColumns(
   annotations: Readonly<Record<string, string>>,
   labels: Readonly<Record<string, string>>,
 ) {
-  const search = `${name}\n${annotations[annotationNames.displayName] ?? ''}`.toLowerCase()
+  const search = searchText(name, annotations, '')
   return { annotations: JSON.stringify(annotations), labels: JSON.stringify(labels), search }
 }
 
 /** Read by the same check as a document from outside: what an older version has stored is told the same way. */
 function readSpec({ namespace, name, spec }: CleanupPolicyRow): CleanupSpec {
   return readImageCleanupPolicy({ metadata: { namespace, name }, spec: JSON.parse(spec) }).spec
-}
-
-function textsOf(json: string): Readonly<Record<string, string>> {
-  const value: Readonly<Record<string, string>> = JSON.parse(json)
-  return value
 }
 
 function toItem({ image, action, reason }: Verdict): CleanupItem {

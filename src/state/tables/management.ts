@@ -110,6 +110,7 @@ export const management = `
     last_synced INTEGER,
     manifest TEXT,                   -- JSON: what the status says of the content
     error TEXT,                      -- JSON, while the last run has failed
+    progress REAL NOT NULL,          -- 0 to 1: how far the last run came
     due_at INTEGER NOT NULL,         -- when the next run begins; stays in the past until that has ended
     trigger TEXT NOT NULL,           -- why it is due
     requested_by TEXT NOT NULL,
