@@ -57,5 +57,7 @@ export function toStateError(error: unknown, dir: string): unknown {
     locked: `the folder ${dir} is in use`,
     'newer-version': `the database ${dir}/agent.db is from a newer version`,
   }[code]
-  return new StateError(code, dir, `${what} (${given}: ${error.message})`, error)
+  // The file system says its code in the message, SQLite doesn't.
+  const said = error.message.startsWith(given) ? error.message : `${given}: ${error.message}`
+  return new StateError(code, dir, `${what} (${said})`, error)
 }
