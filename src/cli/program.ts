@@ -4,6 +4,7 @@ import { AccessError } from '../access/errors.ts'
 import { ConfigError } from '../config.ts'
 import { ImageError } from '../oci/errors.ts'
 import { StateError } from '../state/errors.ts'
+import { ApiFailure } from './api-client.ts'
 import { addApply } from './apply.ts'
 import { addAuditList } from './audit-list.ts'
 import { addAuditExport, addAuditVerify } from './audit-verify.ts'
@@ -15,6 +16,7 @@ import { addDelete } from './delete.ts'
 import { addDescribe } from './describe.ts'
 import { addGet } from './get.ts'
 import { addImages } from './images.ts'
+import { Refusal } from './object-client.ts'
 import { addPlanList } from './plan-list.ts'
 import { addPlanQuote } from './plan-quote.ts'
 import { addPlanRetry } from './plan-retry.ts'
@@ -40,8 +42,38 @@ export async function runCommandLine(words: readonly string[], context: CommandC
     await buildProgram(context).parseAsync([...words], { from: 'user' })
     return 0
   } catch (error) {
-    return tell(error, context)
+    const status = tell(error, context)
+    if (status !== 0 && wantsJson(words)) tellJson(error, status, context)
+    return status
   }
+}
+
+function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--')
+  return (end < 0 ? words : words.slice(0, end)).includes('--json')
+}
+
+/** What went wrong for programs, in the form of the API's errors; where the result was told already, that it failed stands in it. */
+function tellJson(error: unknown, status: ExitStatus, { terminal }: CommandContext): void {
+  if (terminal.hasWritten) return
+  const message = (error instanceof Error ? error.message : String(error)).replace(/^error: /, '')
+  const hint = error instanceof Error && isHinted(error) ? error.hint : undefined
+  terminal.printJson({
+    error: { code: codeOf(error, status), message, details: detailsOf(error), ...(hint === undefined ? {} : { hint }) },
+  })
+}
+
+function detailsOf(error: unknown): readonly string[] {
+  if (error instanceof ApiFailure) return error.details
+  return error instanceof Refusal || error instanceof ConfigError ? error.problems.map(String) : []
+}
+
+/** The code of the API or of an image's failure; for what has none, whether the command was wrong or has failed. */
+function codeOf(error: unknown, status: ExitStatus): string {
+  if (error instanceof ApiFailure || error instanceof ImageError) return error.code
+  if (error instanceof Refusal) return error.reason
+  if (error instanceof ConfigError) return 'CONFIG_INVALID'
+  return status === 2 ? 'USAGE' : 'FAILED'
 }
 
 function buildProgram(context: CommandContext): Command {

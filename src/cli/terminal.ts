@@ -14,6 +14,7 @@ export class Terminal {
   readonly #errors: OutputStream
   readonly #env: NodeJS.ProcessEnv
   #closed = false
+  #written = false
 
   constructor(output: OutputStream, errors: OutputStream, env: NodeJS.ProcessEnv) {
     this.#output = output
@@ -56,8 +57,14 @@ export class Terminal {
     this.print(JSON.stringify(value, null, 2))
   }
 
+  /** Whether anything of a result was written. */
+  get hasWritten(): boolean {
+    return this.#written
+  }
+
   /** Text as it is: the bars of a progress. */
   write(text: string): void {
+    this.#written = true
     if (!this.#closed) this.#output.write(text)
   }
 

@@ -50,3 +50,20 @@ t.test('wrong usage is status 2, on standard error', async t => {
     t.match(stderr, expected)
   }
 })
+
+t.test('with --json a failure is told as JSON, too', async t => {
+  const told = async (...words: string[]) => {
+    const { status, stdout, stderr } = await runCommand([...words, '--json'])
+    return { status, stderr, error: JSON.parse(stdout).error }
+  }
+  t.match(await told('status', '--api', 'http://127.0.0.1:1'), {
+    status: 1,
+    stderr: /^error: no agent answers/,
+    error: { code: 'FAILED', message: /^no agent answers/, details: [], hint: /start it/ },
+  })
+  t.match(await told('plan', 'list', '--colour'), { status: 2, error: { code: 'USAGE', message: /^unknown option/ } })
+  t.match(await told('pull', 'https://registry.example/a:1'), {
+    status: 2,
+    error: { message: /starts with a scheme/ },
+  })
+})
