@@ -60,6 +60,9 @@ const notFound: Readonly<Record<Subject, ErrorCode>> = {
   token: 'UNAUTHORIZED',
 }
 
+const unknownLayerHint =
+  'The registry wants every layer of a manifest, those too that may not be copied: allow their addresses there (docker-registry: `validation.manifests.urls.allow`), or push the image without such layers.'
+
 /** Refusals of the content itself: by an external local registry, these are for its operator and no other try helps. */
 const refusals = new Set<ErrorCode>([
   'MANIFEST_INVALID',
@@ -80,7 +83,7 @@ export async function answerError(
   const code = chooseCode(answer, subject, about, said.code)
   const retryAfterMs = parseRetryAfter(answer.header('retry-after'), now())
   const reason = said.text === '' ? '' : `: ${said.text}`
-  const hint = hintFor(code, subject, about, answer)
+  const hint = isUnknownLayer(subject, said.code) ? unknownLayerHint : hintFor(code, subject, about, answer)
   return new ImageError(code, `${redactUrl(answer.url)} answered ${answer.status}${reason}`, {
     ...about,
     host: answer.url.host,
@@ -103,12 +106,17 @@ export function parseRetryAfter(value: string | undefined, now: number): number 
 function chooseCode(answer: Answer, subject: Subject, about: Doing, said: string | undefined): ErrorCode {
   const { status } = answer
   if (status === 429) return 'TOOMANYREQUESTS'
-  if (status >= 500) return 'UNAVAILABLE'
+  if (status >= 500 && !isUnknownLayer(subject, said)) return 'UNAVAILABLE'
   // Only of an upload does it speak of content; elsewhere it means a digest that the registry can't read.
   const unreadable = said === 'DIGEST_INVALID' && subject !== 'upload'
   const spoken = said === undefined || unreadable ? undefined : bySpecCode[said]
   const code = spoken ?? byStatus(status, subject)
   return about.side === 'local' && subject === 'manifest put' && refusals.has(code) ? 'LOCAL_REFUSED' : code
+}
+
+/** docker-registry says so of a layer that may not be copied and whose address it doesn't allow, with a 500. */
+function isUnknownLayer(subject: Subject, said: string | undefined): boolean {
+  return subject === 'manifest put' && said === 'MANIFEST_BLOB_UNKNOWN'
 }
 
 function byStatus(status: number, subject: Subject): ErrorCode {
@@ -144,7 +152,7 @@ async function readStart(answer: Answer): Promise<Uint8Array> {
   }
 }
 
-/** The first error's code, and what can be said of it on one line of at most 300 characters. */
+/** The code of the first error that says something, and what can be said of it on one line of at most 300 characters. */
 function readBody(bytes: Uint8Array): { code?: string; text: string } {
   let document: unknown
   try {
@@ -153,7 +161,8 @@ function readBody(bytes: Uint8Array): { code?: string; text: string } {
     return { text: '' }
   }
   if (!errorBody.check(document)) return { text: '' }
-  const [first] = document.errors
+  const { errors } = document
+  const first = errors.find(({ code }) => code !== undefined && code.toUpperCase() !== 'UNKNOWN') ?? errors[0]
   const message = typeof first?.message === 'string' ? first.message : ''
   const text = printable(`${first?.code ?? ''} ${message}`.trim())
   return first?.code === undefined ? { text } : { code: first.code.toUpperCase(), text }

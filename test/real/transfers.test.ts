@@ -6,11 +6,12 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { HostOptions } from '../../src/registry/connections.ts'
-import { everyKind, type Sample } from '../fixtures/images.ts'
+import { FakeRegistry } from '../fixtures/fake-registry.ts'
+import { everyKind, image, type Sample } from '../fixtures/images.ts'
 import { lacking } from '../fixtures/programs.ts'
 import { pushSample } from '../fixtures/push-sample.ts'
 import { makeCertificates, type RegistryOptions, startDockerRegistry } from '../fixtures/real-servers.ts'
-import { bring, openSite, wish } from '../fixtures/site.ts'
+import { bring, offer, openSite, wish } from '../fixtures/site.ts'
 import { startTokenServer } from '../fixtures/token-server.ts'
 
 const skip = lacking('docker-registry', 'htpasswd', 'openssl')
@@ -79,4 +80,18 @@ t.test('signed tokens', { skip }, async t => {
   t.teardown(() => tokens.stop())
   await through(t, { token: tokens.registry }, login)
   t.ok(tokens.issued.length > 0)
+})
+
+t.test('layers that may not be copied: what a registry refuses with a 500 is refused', { skip }, async t => {
+  const upstream = await FakeRegistry.start()
+  t.teardown(() => upstream.stop())
+  const layers = [{ seed: 'elsewhere', bytes: 800, urls: ['https://layers.example/base'] }, 1100]
+  offer(upstream, 'mecm/web', '1', image({ layers }))
+  const { host } = await start(t, 'refusing')
+  const site = await openSite(t, { upstreams: [upstream], external: { host, plainHttp: true } })
+  await t.rejects(bring(site, wish(`${upstream.host}/mecm/web:1`)), {
+    code: 'LOCAL_REFUSED',
+    message: /MANIFEST_BLOB_UNKNOWN/,
+    hint: /urls\.allow/,
+  })
 })
