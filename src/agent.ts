@@ -18,11 +18,14 @@ import type { Readiness, StorageState } from './http/api/shapes.ts'
 import type { ManagementFace } from './http/management/face.ts'
 import { DocumentFolder } from './management/folder/document-folder.ts'
 import type { KeptKinds } from './management/folder/keepers.ts'
+import type { Hold } from './management/lifecycle/shelf.ts'
+import type { RepositoryHold } from './management/repository-object.ts'
 import { MqttLink } from './mqtt/link.ts'
 import { readTrustedKeys } from './oci/jws.ts'
 import { formatPlatform } from './oci/platform.ts'
 import { Outbox } from './plans/outbox.ts'
 import { Plans } from './plans/plans.ts'
+import type { Hold as PlanHold } from './state/plans.ts'
 
 export { createTokenOffline } from './agent/offline-token.ts'
 export { pullImages } from './agent/pull.ts'
@@ -74,19 +77,18 @@ export class Agent {
     const access = new Access(this.#config, { state: engine.state, logger: this.#options.logger })
     const { plans, outbox } = this.#createPlans(engine)
     const management = new Management(this.#config, { engine, access, plans, logger: this.#options.logger })
-    const holds = () => [
-      ...plans.holds().map(hold => ({ ...hold, holder: `plan ${hold.plan}` })),
-      ...management.repositories.holds().map(hold => ({ ...hold, holder: `Repository ${hold.holder}` })),
+    const { repositories, sources } = management
+    const holds = () => [...plans.holds().map(ofPlan), ...repositories.holds().map(ofRepository)]
+    const holdsIn = (repository: string) => [
+      ...plans.holdsIn(repository).map(ofPlan),
+      ...repositories.holdsIn(repository).map(ofRepository),
     ]
     const kept = new LifecycleSide(this.#config, {
       ...{ engine, holds, audit: access.audit, logger: this.#options.logger },
       requestsFor: repository => [...plans.requestsFor(repository), ...management.requestsFor(repository)],
     })
-    management.repositories.events.on('changed', ({ spec, metadata }) =>
-      kept.belongs(spec.repository, metadata.namespace),
-    )
+    repositories.events.on('changed', ({ spec, metadata }) => kept.belongs(spec.repository, metadata.namespace))
     const link = this.#createLink(engine, plans, outbox)
-    const { sources, repositories } = management
     const kinds = { sources, repositories, policies: kept.policies, plans }
     const face = { ...kinds, access: access.api }
     const api = this.#createApi(engine, { access, plans, outbox, link, kept, management, face })
@@ -95,7 +97,7 @@ export class Agent {
     this.#started.push({ name: 'access', stop: async () => access.stop() })
     await engine.side.serve({
       gate: access.registry,
-      protects: protectWanted(holds),
+      protects: protectWanted(holdsIn),
       wrote: access.recordWrite,
     })
     plans.start()
@@ -233,6 +235,14 @@ export class Agent {
       }
     }
   }
+}
+
+function ofPlan(hold: PlanHold): Hold {
+  return { ...hold, holder: `plan ${hold.plan}` }
+}
+
+function ofRepository(hold: RepositoryHold): Hold {
+  return { ...hold, holder: `Repository ${hold.holder}` }
 }
 
 const stateStepBytes = 256 * 1024 * 1024

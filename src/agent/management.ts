@@ -12,7 +12,7 @@ import type { Engine } from './engine.ts'
 export interface ManagementParts {
   readonly engine: Engine
   readonly access: Pick<Access, 'vault' | 'audit'>
-  readonly plans: Pick<Plans, 'holds'>
+  readonly plans: Pick<Plans, 'holdsIn'>
   readonly logger: Logger
 }
 
@@ -36,9 +36,7 @@ export class Management {
       platforms: agent.platforms,
       maxRuns: management.syncs,
       planKeeping: (repository, tag, digest) =>
-        plans
-          .holds()
-          .find(hold => hold.repository === repository && hold.tag === tag && (hold.digest ?? digest) !== digest)?.plan,
+        plans.holdsIn(repository).find(hold => hold.tag === tag && (hold.digest ?? digest) !== digest)?.plan,
     })
   }
 

@@ -5,19 +5,14 @@ import type { Protects } from '../http/registry/write-side.ts'
 export interface WantedImage {
   /** For people: `plan web-2.1.0`. */
   readonly holder: string
-  readonly repository: string
   readonly tag: string | null
   readonly digest: string | null
 }
 
-/** Asks `wanted` anew each time, since plans come and go. */
-export function protectWanted(wanted: () => Iterable<WantedImage>): Protects {
-  return (repository, reference) => {
-    for (const image of wanted()) {
-      if (image.repository !== repository) continue
-      const same = 'tag' in reference ? image.tag === reference.tag : image.digest === reference.digest
-      if (same) return image.holder
-    }
-    return undefined
-  }
+/** Asks `wantedIn`, what is wanted in a repository, anew each time, since plans come and go. */
+export function protectWanted(wantedIn: (repository: string) => readonly WantedImage[]): Protects {
+  return (repository, reference) =>
+    wantedIn(repository).find(image =>
+      'tag' in reference ? image.tag === reference.tag : image.digest === reference.digest,
+    )?.holder
 }

@@ -228,6 +228,11 @@ export class Plans {
     return this.#rows.holds()
   }
 
+  /** Those of them in one repository of the local registry. */
+  holdsIn(repository: string): Hold[] {
+    return this.#rows.holdsIn(repository)
+  }
+
   /** Expires plans, judges deadlines anew, clears old statuses, forgets old withdrawals. Done every 30 s by itself. */
   sweep(): void {
     this.#queue.review()

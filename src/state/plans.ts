@@ -215,6 +215,11 @@ export class PlanRows {
   holds(): Hold[] {
     return this.#sql.holds.all()
   }
+
+  /** Those of them in one repository. */
+  holdsIn(repository: string): Hold[] {
+    return this.#sql.holdsIn.all(repository)
+  }
 }
 
 function toStatus(row: StatusColumns): StatusRow {
@@ -230,6 +235,13 @@ const statusColumns = `name, run, scope, phase, seq, document, started, ready_ru
   queued_seq AS queuedSeq, clear_at AS clearAt`
 const wantedColumns = `w.plan, w.run, w.position, w.repository, w.tag, w.digest, w.local_digest AS localDigest,
   w.published`
+
+const holdsQuery = `SELECT DISTINCT w.plan, w.repository, w.tag, coalesce(w.local_digest, w.digest) AS digest
+  FROM plan_images w JOIN plan_statuses s ON s.name = w.plan
+ WHERE ((w.run = s.run AND s.phase NOT IN ('Withdrawn', 'Expired', 'Rejected', 'Superseded'))
+    OR (w.run = s.ready_run AND s.phase <> 'Withdrawn' AND (s.phase <> 'Superseded' OR EXISTS (
+          SELECT 1 FROM plan_statuses o WHERE o.name = s.superseded_by
+             AND o.phase NOT IN ('Ready', 'Withdrawn', 'Expired', 'Rejected')))))`
 
 function prepare(db: Database.Database) {
   return {
@@ -299,13 +311,7 @@ function prepare(db: Database.Database) {
     ),
     // The current run of a plan that stands; beside it the last run that was Ready, until the next one is. What a superseded
     // plan had in place is held until the winner is in place: what worked yesterday works while today's plan is on its way.
-    holds: db.prepare<[], Hold>(
-      `SELECT DISTINCT w.plan, w.repository, w.tag, coalesce(w.local_digest, w.digest) AS digest
-         FROM plan_images w JOIN plan_statuses s ON s.name = w.plan
-        WHERE (w.run = s.run AND s.phase NOT IN ('Withdrawn', 'Expired', 'Rejected', 'Superseded'))
-           OR (w.run = s.ready_run AND s.phase <> 'Withdrawn' AND (s.phase <> 'Superseded' OR EXISTS (
-                 SELECT 1 FROM plan_statuses o WHERE o.name = s.superseded_by
-                    AND o.phase NOT IN ('Ready', 'Withdrawn', 'Expired', 'Rejected'))))`,
-    ),
+    holds: db.prepare<[], Hold>(holdsQuery),
+    holdsIn: db.prepare<[string], Hold>(`${holdsQuery} AND w.repository = ?`),
   }
 }

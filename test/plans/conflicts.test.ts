@@ -177,6 +177,8 @@ t.test('holds: what standing plans need, and the last that was Ready until the n
   t.strictSame(site.plans.holds(), [{ plan: 'shop', repository: 'mecm/web', tag: 'stable', digest: null }])
   await site.reached('shop', 'Ready')
   t.strictSame(digests(), [one])
+  t.strictSame(site.plans.holdsIn('mecm/web'), site.plans.holds())
+  t.strictSame(site.plans.holdsIn('mecm/other'), [])
   const next = wants('shop', 4, 'up.example/web:2')
   site.send({ ...next, metadata: { ...next.metadata, revision: 2 } })
   await site.reached('shop', 'Fetching')
