@@ -57,7 +57,7 @@ export interface MqttLinkOptions extends BrokerOptions {
   /** How long the broker keeps what was published while the edge was away. */
   readonly sessionExpirySeconds: number
   readonly plans: Pick<Plans, 'receive' | 'events'>
-  readonly outbox: Pick<Outbox, 'next' | 'acknowledged' | 'continueFrom'>
+  readonly outbox: Pick<Outbox, 'next' | 'acknowledged' | 'continueFrom' | 'repeatAll'>
   /** Bytes a second that progress may take now; no limit while undefined. */
   readonly progressAllowance?: () => number | undefined
   /** What `state` says beside `edge`, `online` and `at`. */
@@ -176,6 +176,8 @@ export class MqttLink {
       connection = await this.#connect(signal)
       connectedAt = performance.now()
       this.#turn(true, null)
+      // A broker that has forgotten our session has most likely forgotten our retained statuses with it
+      if (!connection.sessionPresent) this.#options.outbox.repeatAll()
       session = this.#newSession(connection)
       session.start()
       const failure = await unlessAborted(connection.ended, signal)

@@ -5,6 +5,7 @@
 import type { State } from '../state/database.ts'
 import { type OutboxKind, type OutboxRow, OutboxRows } from '../state/outbox.ts'
 import { PlanRows } from '../state/plans.ts'
+import { isTerminal } from './status.ts'
 
 /** How long the retained status of a withdrawn plan stays after its withdrawal was reported, in milliseconds. */
 export const clearAfterMs = 24 * 60 * 60 * 1000
@@ -63,6 +64,18 @@ export class Outbox {
     })
   }
 
+  /**
+   * Queues every plan's current status once more, with the `seq` that it has: for a broker that may have lost what it retained.
+   * Those that wait already are left as they are.
+   */
+  repeatAll(): void {
+    this.#plans.transaction(() => {
+      for (const { name, seq, phase, document } of this.#plans.statuses()) {
+        if (!this.#rows.has(name, seq)) this.addStatus(name, seq, isTerminal(phase) ? 'terminal' : 'interim', document)
+      }
+    })
+  }
+
   /** Messages that wait. */
   get size(): number {
     return this.#rows.count()
@@ -99,7 +112,10 @@ export class Outbox {
   #afterAcknowledgement(row: OutboxRow): void {
     const status = this.#plans.status(row.plan)
     if (row.seq === null || status === undefined || status.seq !== row.seq) return
-    if (status.phase === 'Withdrawn') this.#plans.setClearAt(row.plan, row.seq, this.#now() + clearAfterMs)
+    // A status that was only repeated has its time already
+    if (status.phase === 'Withdrawn' && status.clearAt === null) {
+      this.#plans.setClearAt(row.plan, row.seq, this.#now() + clearAfterMs)
+    }
   }
 }
 

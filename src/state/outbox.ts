@@ -43,6 +43,11 @@ export class OutboxRows {
     return this.#sql.find.get(id)
   }
 
+  /** Whether the status of this number waits. */
+  has(plan: string, seq: number): boolean {
+    return this.#sql.has.get(plan, seq) !== undefined
+  }
+
   remove(id: number): void {
     this.#sql.remove.run(id)
   }
@@ -70,6 +75,7 @@ function prepare(db: Database.Database) {
       'SELECT id, plan, seq, kind, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?',
     ),
     find: db.prepare<[number], OutboxRow>('SELECT id, plan, seq, kind, payload FROM outbox WHERE id = ?'),
+    has: db.prepare<[string, number], { id: number }>('SELECT id FROM outbox WHERE plan = ? AND seq = ?'),
     remove: db.prepare<[number]>('DELETE FROM outbox WHERE id = ?'),
     pruneRefusals: db.prepare<[number]>(
       `DELETE FROM outbox WHERE kind = 'refusal'

@@ -77,3 +77,35 @@ t.test('what happened while the broker was away is told by the next process', as
   await until('the last', () => ready().length === 3)
   t.equal(broker.connections(), 3, 'the probe, the try with MQTT 5, and the one that did it all')
 })
+
+t.test('a broker that has forgotten everything is told again how every plan is, one that has not is not', async t => {
+  const site = new PlanSite(t.testdir())
+  site.engine.offer('registry.example/mecm/web:1', { content: 'web', blobs: [{ name: 'layer', size: 1000 }] })
+  site.start()
+  t.teardown(() => site.stop())
+  for (const name of ['one', 'two']) {
+    site.send(planOf(name, ['registry.example/mecm/web:1']))
+    await site.reached(name, 'Ready')
+  }
+  site.acknowledgeAll()
+  const { plans, outbox } = site
+  const broker = await startAedes()
+  t.teardown(() => broker.close())
+  const probe = await openProbe(broker.url)
+  t.teardown(() => probe.close())
+  const payloads = (suffix: string) => probe.seen.filter(one => one.topic.endsWith(suffix)).map(one => one.payload)
+  const connect = async () => {
+    const { link } = makeLink({ url: broker.url, edge: 'edge-1', groups: [], plans, outbox })
+    const states = payloads('state').length
+    await link.start()
+    await until('the state', () => payloads('state').length > states)
+    await until('the acknowledgements', () => outbox.size === 0)
+    await link.stop()
+  }
+  const told = () => ['one', 'two'].map(name => payloads(`plans/${name}/status`).map(text => JSON.parse(text).seq))
+  const seqs = ['one', 'two'].map(name => [site.plans.find(name)?.seq])
+  await connect()
+  t.strictSame(told(), seqs, 'with the numbers that they have')
+  await connect()
+  t.strictSame(told(), seqs)
+})

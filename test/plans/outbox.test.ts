@@ -154,6 +154,30 @@ t.test('a broker that is configured later is told how every plan is', async t =>
   }
 })
 
+t.test('what is told once more goes beside what waits, and changes nothing', async t => {
+  const site = siteWith(t)
+  for (const name of ['a', 'b', 'c']) {
+    site.send(planOf(name, ['up.example/web:1']))
+    await site.reached(name, 'Ready')
+  }
+  site.empty('b')
+  site.acknowledgeAll()
+  site.empty('c')
+  const seqs = ['a', 'b', 'c'].map(name => site.plans.find(name)?.seq)
+  site.clock += clearAfterMs - 1
+  site.outbox.repeatAll()
+  site.outbox.repeatAll()
+  t.strictSame(told(site).sort(), ['plans/a/status Ready', 'plans/b/status Withdrawn', 'plans/c/status Withdrawn'])
+  t.strictSame(
+    ['a', 'b', 'c'].map(name => site.plans.find(name)?.seq),
+    seqs,
+  )
+  site.acknowledgeAll()
+  site.clock += 1
+  site.plans.sweep()
+  t.strictSame(told(site), ['plans/b/status clear'], 'its day began when it was told first')
+})
+
 t.test('the sequence goes on after one that was seen elsewhere', async t => {
   const site = siteWith(t)
   site.outbox.continueFrom(216)
