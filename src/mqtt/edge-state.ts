@@ -9,13 +9,16 @@ export interface EdgeStateOptions {
   readonly connection: BrokerConnection
   readonly topic: string
   readonly edge: string
-  /** What there is to say beside being online; compared as JSON. */
-  readonly document: () => object
+  /** What there is to say beside being online; compared as JSON. `storage` changes while nothing else happens here, and is no news then. */
+  readonly document: () => { readonly storage?: unknown }
   /** Milliseconds between two looks at the document. */
   readonly intervalMs: number
   readonly now: () => number
   readonly onProblem: (problem: LinkError | undefined) => void
 }
+
+/** How often new figures of the storage are worth a message of their own: others fill the same disk, and an idle edge sends next to nothing. */
+const storageEveryMs = 60 * 60_000
 
 /** The retained document of an edge that is not there. As last will it has no `at`: only the broker knows when. */
 export function offlineDocument(edge: string, at?: number): string {
@@ -25,6 +28,8 @@ export function offlineDocument(edge: string, at?: number): string {
 export class EdgeState {
   readonly #options: EdgeStateOptions
   #said = ''
+  #saidStorage: string | undefined
+  #saidAt = 0
   #sending = false
   #timer: NodeJS.Timeout | undefined
 
@@ -53,17 +58,25 @@ export class EdgeState {
     if (this.#sending) return
     this.#sending = true
     try {
-      const facts = document()
-      const text = JSON.stringify(facts)
-      if (text === this.#said) return
-      const state = { edge, online: true, at: new Date(now()).toISOString(), ...facts }
+      const { storage, ...facts } = document()
+      const [text, figures, at] = [JSON.stringify(facts), JSON.stringify(storage), now()]
+      if (text === this.#said && !this.#isNews(figures, at)) return
+      const state = { edge, online: true, at: new Date(at).toISOString(), ...facts, storage }
       await connection.publish({ topic, payload: JSON.stringify(state), retain: true })
       this.#said = text
+      this.#saidStorage = figures
+      this.#saidAt = at
       onProblem(undefined)
     } catch (error) {
       if (!connection.over) onProblem(toLinkError(error, 'the state of the edge'))
     } finally {
       this.#sending = false
     }
+  }
+
+  /** Whether the figures are news by themselves; the first ones are, and a clock that was put back keeps none from being told. */
+  #isNews(figures: string | undefined, at: number): boolean {
+    if (figures === this.#saidStorage) return false
+    return this.#saidStorage === undefined || Math.abs(at - this.#saidAt) >= storageEveryMs
   }
 }
