@@ -65,11 +65,12 @@ export class ObjectClient {
     this.#api = api
   }
 
-  /** Every object, by namespace and name. */
+  /** Every object, by namespace and name. @throws CliError for labels that are no selector. */
   async list(kind: Kind, { namespace, labels }: Where): Promise<ReadObject[]> {
+    const conditions = conditionsOf(labels)
     if (!kind.namespaced) {
       const plans = (await this.#api.listPlans()).map(status => toObject(status))
-      return plans.filter(({ metadata }) => matchesLabels(metadata.labels ?? {}, conditionsOf(labels)))
+      return plans.filter(({ metadata }) => matchesLabels(metadata.labels ?? {}, conditions))
     }
     const items: ReadObject[] = []
     for (let number = 1; ; number++) {

@@ -65,7 +65,9 @@ function tellJson(error: unknown, status: ExitStatus, { terminal }: CommandConte
 
 function detailsOf(error: unknown): readonly string[] {
   if (error instanceof ApiFailure) return error.details
-  return error instanceof Refusal || error instanceof ConfigError ? error.problems.map(String) : []
+  if (error instanceof Refusal) return error.problems
+  if (!(error instanceof ConfigError)) return []
+  return error.problems.map(({ key, message }) => (key === '' ? message : `${key}: ${message}`))
 }
 
 /** The code of the API or of an image's failure; for what has none, whether the command was wrong or has failed. */

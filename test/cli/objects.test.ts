@@ -127,6 +127,9 @@ t.test('plans are applied, too', async t => {
   plans.next = { outcome: 'rejected', name: 'shop', problems: ['spec.images[0].source: expected text'] }
   t.match(await run('apply -f given', plan), { status: 1, stderr: /spec\.images\[0\]\.source: expected text/ })
   t.match(await run('get plan'), { status: 0, stdout: /^NAME +REVISION +STATUS .*\nshop +1 +Accepted/ })
+  t.match(await run('get plan -l !team'), { status: 0, stdout: /\nshop / })
+  t.match(await run('get plan -l team=web'), { status: 0, stdout: '' }, 'a plan has no labels')
+  t.match(await run('get repo -l a>b'), { status: 2, stderr: /"a>b" is no selector: expected .*key in \(a,b\)/ })
   const images = [{ source: 'registry.mecm.example/mecm/web:1' }]
   plans.documents.set('shop', {
     ...{ apiVersion: 'image.mecm/v1', kind: 'DistributionPlan' },

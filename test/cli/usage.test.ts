@@ -1,4 +1,5 @@
 /** Words that are wrong, help, and the version: exit status 0 or 2, before anything is opened. */
+import { join } from 'node:path'
 import t from 'tap'
 import { runCommand } from '../fixtures/command-line.ts'
 
@@ -62,6 +63,11 @@ t.test('with --json a failure is told as JSON, too', async t => {
     error: { code: 'FAILED', message: /^no agent answers/, details: [], hint: /start it/ },
   })
   t.match(await told('plan', 'list', '--colour'), { status: 2, error: { code: 'USAGE', message: /^unknown option/ } })
+  const config = join(t.testdir({ 'agent.yaml': 'api: {listne: 1}' }), 'agent.yaml')
+  t.match(await told('status', '--config', config), {
+    status: 2,
+    error: { code: 'CONFIG_INVALID', details: [/^api\.listne: /] },
+  })
   t.match(await told('pull', 'https://registry.example/a:1'), {
     status: 2,
     error: { message: /starts with a scheme/ },
