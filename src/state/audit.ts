@@ -3,6 +3,7 @@
  * and to move an end back. SQL for access/.
  */
 import type Database from 'better-sqlite3'
+import { inTransaction } from './transaction.ts'
 
 /** One record. `at` is epoch milliseconds; `hash` covers all of it and the hash of the record before. */
 export interface AuditRow {
@@ -52,7 +53,7 @@ export class AuditRows {
 
   /** Runs `work` as one transaction: all of it, or nothing when it throws. */
   transaction<T>(work: () => T): T {
-    return this.#db.inTransaction ? work() : this.#db.transaction(work).immediate()
+    return inTransaction(this.#db, work)
   }
 
   chain(): ChainRow {

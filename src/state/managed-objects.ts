@@ -52,11 +52,6 @@ export function newestObjectVersion(db: Database.Database): number {
   return db.prepare<[], { value: number }>('SELECT value FROM management_version').get()?.value ?? 0
 }
 
-/** Runs `work` as one transaction: all of it, or nothing when it throws. */
-export function inTransaction<T>(db: Database.Database, work: () => T): T {
-  return db.inTransaction ? work() : db.transaction(work).immediate()
-}
-
 /** One page of a table's rows by namespace and name, and how many there are on all pages. */
 export function listRows<Row extends ObjectRow>(
   db: Database.Database,

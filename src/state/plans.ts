@@ -2,6 +2,7 @@
  * The plans of this edge: what was asked, how each is, and which content each wants. SQL for plans/.
  */
 import type Database from 'better-sqlite3'
+import { inTransaction } from './transaction.ts'
 
 /** Who asked: the edge's own topic, HTTP and the command line are 'edge'; a group's topic is 'group:<group>'. */
 export type Scope = 'edge' | `group:${string}`
@@ -85,7 +86,7 @@ export class PlanRows {
 
   /** Runs `work` as one transaction: all of it, or nothing when it throws. */
   transaction<T>(work: () => T): T {
-    return this.#db.inTransaction ? work() : this.#db.transaction(work).immediate()
+    return inTransaction(this.#db, work)
   }
 
   get inTransaction(): boolean {

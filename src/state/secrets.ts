@@ -1,5 +1,6 @@
 /** Secrets at rest: encrypted boxes by what they belong to. SQL for access/; what a box holds is known to the vault alone. */
 import type Database from 'better-sqlite3'
+import { inTransaction } from './transaction.ts'
 
 export interface SecretRow {
   /** Whose secret it is, such as `RegistrySecret/default/harbor`. */
@@ -19,7 +20,7 @@ export class SecretRows {
 
   /** Runs `work` as one transaction: all of it, or nothing when it throws. */
   transaction<T>(work: () => T): T {
-    return this.#db.inTransaction ? work() : this.#db.transaction(work).immediate()
+    return inTransaction(this.#db, work)
   }
 
   put(row: SecretRow): void {

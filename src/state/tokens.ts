@@ -1,5 +1,6 @@
 /** The access tokens: whose they are, what they allow, and the hash of each one's secret. SQL for access/. */
 import type Database from 'better-sqlite3'
+import { inTransaction } from './transaction.ts'
 
 /** Times are epoch milliseconds. */
 export interface TokenRow {
@@ -28,7 +29,7 @@ export class TokenRows {
 
   /** Runs `work` as one transaction: all of it, or nothing when it throws. */
   transaction<T>(work: () => T): T {
-    return this.#db.inTransaction ? work() : this.#db.transaction(work).immediate()
+    return inTransaction(this.#db, work)
   }
 
   add(row: Pick<TokenRow, 'id' | 'name' | 'hash' | 'grants' | 'createdAt' | 'createdBy' | 'expiresAt'>): void {
