@@ -149,6 +149,7 @@ class RateMeter {
     this.#link = link
     this.#overMs = overMs
     this.#sampling = this.#sample()
+    this.#sampling.catch(() => {}) // stop() tells
   }
 
   /** Gives the rates of what came after the first seconds. */
