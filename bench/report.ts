@@ -86,7 +86,7 @@ function makeTable(title: string, results: readonly Result[]): string {
   const rateLine =
     rates.length === 0 || job?.watch === undefined
       ? ''
-      : `\n\nOver any ${job.watch.overMs / 1000} s, once the sockets' buffers are full: ${describeRates(rates)}, TCP's payload as it crossed the link.`
+      : `\n\nOver any ${job.watch.overMs / 1000} s, once the receiving kernel's buffers are full: ${describeRates(rates)}, TCP's payload as it arrived over the link.`
   return `## ${title[0]?.toUpperCase()}${title.slice(1)}
 
 | | into | wall s | of the fastest other | CPU s | peak MiB | upstream MiB | requests |
