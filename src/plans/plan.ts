@@ -17,8 +17,9 @@ import { isTimezone, readWindow, type TimeWindow, type WindowText } from '../oci
 import type { ImageRequest } from '../transfer/engine.ts'
 import type { PlanLimits } from '../transfer/link/pass.ts'
 import { readPayload } from './payload.ts'
-import { isPackageInfo, isPlanDocument, limitProblems, listFormProblems } from './problems.ts'
+import { isPackageInfo, isPlanDocument, limitProblems, listFormProblems, listMisfits } from './problems.ts'
 import { type PackageInfo, type PlanDocument, planNamePattern } from './schema.ts'
+import { type SoundSpec, soundSpec } from './sound-parts.ts'
 import type { RejectedReason } from './status.ts'
 import { readSwImageDesc } from './sw-image-desc.ts'
 
@@ -81,7 +82,11 @@ export function readPlan(bytes: Uint8Array, context: PlanContext): PlanReading {
   if (context.topicName !== undefined && typeof name === 'string' && name !== context.topicName) {
     problems.push(`metadata.name: "${clip(name)}" is not the last level of its topic, "${clip(context.topicName)}"`)
   }
-  if (!isPlanDocument(document)) return refused('Invalid', problems, document)
+  if (!isPlanDocument(document)) {
+    const sound = soundSpec(document, listMisfits(document))
+    if (sound !== undefined) readSpec(sound, context.platforms, problems)
+    return refused('Invalid', problems, document)
+  }
   const { plan, problems: meant } = interpret(document, context.platforms)
   problems.push(...meant)
   if (problems.length > 0) return refused('Invalid', problems, document)
@@ -104,31 +109,38 @@ function hopelessDeadline({ spec, metadata }: PlanDocument, { readyBy, issuedAt 
 export function interpret(document: PlanDocument, platforms: readonly Platform[]): { plan: Plan; problems: string[] } {
   const { metadata, spec } = document
   const problems: string[] = []
-  const { images, notes } = readImages(document, platforms, problems)
-  const remove = (spec.remove ?? []).flatMap((text, at) =>
-    attempt(`spec.remove[${at}]`, problems, () => readRemoval(text)),
-  )
-  checkTargets(images, remove, problems)
+  const meant = readSpec(spec, platforms, problems)
   const plan: Plan = {
     name: metadata.name,
     revision: metadata.revision,
     issuedAt: readTime(metadata.issuedAt, 'metadata.issuedAt', problems),
     notAfter: metadata.notAfter === undefined ? undefined : readTime(metadata.notAfter, 'metadata.notAfter', problems),
     ...(spec.readyBy === undefined ? {} : { readyBy: readTime(spec.readyBy, 'spec.readyBy', problems) }),
-    images,
-    remove,
+    ...meant,
     atomic: spec.atomic ?? true,
     priority: spec.priority ?? 50,
-    limits: readLimits(spec, problems),
     package: spec.package,
     withdrawn: spec.withdrawn ?? false,
-    notes,
   }
   return { plan, problems }
 }
 
-function readImages(document: PlanDocument, platforms: readonly Platform[], problems: string[]) {
-  const { images, swImageDesc, remove, withdrawn } = document.spec
+/** What is said in words of their own: references, targets, windows, rates. */
+function readSpec(
+  spec: SoundSpec,
+  platforms: readonly Platform[],
+  problems: string[],
+): Pick<Plan, 'images' | 'notes' | 'remove' | 'limits'> {
+  const { images, notes } = readImages(spec, platforms, problems)
+  const remove = (spec.remove ?? []).flatMap((text, at) =>
+    text === null ? [] : attempt(`spec.remove[${at}]`, problems, () => readRemoval(text)),
+  )
+  checkTargets(images, remove, problems)
+  return { images, notes, remove, limits: readLimits(spec, problems) }
+}
+
+function readImages(spec: SoundSpec, platforms: readonly Platform[], problems: string[]) {
+  const { images, swImageDesc, remove, withdrawn } = spec
   if (images && swImageDesc) problems.push('spec: expected either images or swImageDesc, got both')
   else if (!images && !swImageDesc && !withdrawn) problems.push('spec: expected images or swImageDesc, got neither')
   else if (images?.length === 0 && !remove?.length && !withdrawn) {
@@ -143,21 +155,24 @@ function readImages(document: PlanDocument, platforms: readonly Platform[], prob
     }
   }
   return {
-    images: (images ?? []).flatMap((image, at) => readImage(image, `spec.images[${at}]`, platforms, problems)),
+    images: (images ?? []).flatMap((image, at) => {
+      return image === null ? [] : readImage(image, `spec.images[${at}]`, platforms, problems)
+    }),
     notes: [],
   }
 }
 
-type ImageDocument = NonNullable<PlanDocument['spec']['images']>[number]
+type SoundImage = NonNullable<NonNullable<SoundSpec['images']>[number]>
 
 function readImage(
-  image: ImageDocument,
+  image: SoundImage,
   path: string,
   platforms: readonly Platform[],
   problems: string[],
 ): ImageRequest[] {
-  const [source] = attempt(`${path}.source`, problems, () => parseReference(image.source))
-  const [pinned] = source ? attempt(`${path}.digest`, problems, () => pin(source, image.digest)) : []
+  const [source] =
+    image.source === undefined ? [] : attempt(`${path}.source`, problems, () => parseReference(image.source ?? ''))
+  const [pinned] = attempt(`${path}.digest`, problems, () => pin(source, image.digest))
   const [target] =
     image.target === undefined ? [] : attempt(`${path}.target`, problems, () => parseTarget(image.target ?? ''))
   const mirrors = (image.mirrors ?? []).flatMap((text, at) =>
@@ -187,13 +202,13 @@ function withTag(target: Target, source: Reference): Target {
 }
 
 /** @throws ImageError `DIGEST_INVALID` when the pin is no digest, or not the one that the source names. */
-function pin(source: Reference, text: string | undefined): Reference {
+function pin(source: Reference | undefined, text: string | undefined): Reference | undefined {
   if (text === undefined) return source
   const digest = parseDigest(text)
-  if (source.digest !== undefined && source.digest !== digest) {
+  if (source?.digest !== undefined && source.digest !== digest) {
     throw new ImageError('DIGEST_INVALID', `contradicts the digest in the source, ${source.digest}`)
   }
-  return { ...source, digest }
+  return source && { ...source, digest }
 }
 
 function readPlatforms(texts: readonly string[] | undefined, platforms: readonly Platform[]): PlatformFilter {
@@ -224,7 +239,7 @@ function checkTargets(images: readonly ImageRequest[], remove: readonly Target[]
   }
 }
 
-function readLimits({ window, maxRate }: PlanDocument['spec'], problems: string[]): PlanLimits {
+function readLimits({ window, maxRate }: SoundSpec, problems: string[]): PlanLimits {
   const texts = window === undefined ? [] : Array.isArray(window) ? window : [window]
   const windows = texts.flatMap((text, at) => {
     return readOwnWindow(text, Array.isArray(window) ? `spec.window[${at}]` : 'spec.window', problems)

@@ -33,6 +33,15 @@ export function listFormProblems(value: unknown): string[] {
   return errors.filter(error => !ofUnion(error)).flatMap(error => describe(error, value))
 }
 
+/** The paths of everything in a value that has the wrong form, or is not known. */
+export function listMisfits(value: unknown): string[][] {
+  return collectErrors(value).flatMap(({ instancePath, keyword, params }) => {
+    const keys = keysOf(instancePath)
+    if (keyword === 'required') return []
+    return keyword === 'additionalProperties' ? params.additionalProperties.map(key => [...keys, key]) : [keys]
+  })
+}
+
 /** At most {@link maxProblems} of them, and how many more there are. */
 export function limitProblems(problems: readonly string[]): readonly string[] {
   if (problems.length <= maxProblems) return problems
@@ -51,10 +60,7 @@ function collectErrors(value: unknown): TLocalizedValidationError[] {
 }
 
 function describe(error: TLocalizedValidationError, document: unknown): string[] {
-  const keys = error.instancePath
-    .split('/')
-    .slice(1)
-    .map(key => key.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const keys = keysOf(error.instancePath)
   const path = formatPath(keys)
   const schema = schemaAt(keys)
   const got = typeName(valueAt(document, keys))
@@ -80,6 +86,14 @@ function describe(error: TLocalizedValidationError, document: unknown): string[]
     default:
       return [`${path}: ${error.message}`]
   }
+}
+
+/** RFC 6901 */
+function keysOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map(key => key.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
 function unknownField(keys: readonly string[], parent: TSchema | undefined): string {

@@ -15,7 +15,8 @@ const closed = { additionalProperties: false } as const
 const Text = (description: string, maxLength = 1024) => Type.String({ minLength: 1, maxLength, description })
 const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 64, description })
 
-const ImageSchema = Type.Object(
+/** One image of a plan. */
+export const ImageSchema = Type.Object(
   {
     source: Text('Where the image comes from: host[:port]/repository[:tag][@digest]'),
     digest: Type.Optional(Text('Pins the content: sha256:<64 hex>. The tag is then never asked for upstream')),

@@ -23,12 +23,13 @@ const machineImage = /\.(qcow2?|iso|img|vmdk|vhdx?|vdi|ova|raw)$/i
 const machineFormat = /^(qcow2?|iso|vmdk|vhdx?|vdi|ova)$/i
 const packageFile = /^\.?\/?Image\/|\.zip\/|\.(zip|tar|tgz|tar\.gz)$/i
 
-/** Reads every entry; one that can't be read is a problem, one that isn't a container image in a registry is a note. */
-export function readSwImageDesc(entries: readonly SwImage[]): SwImages {
+/** Reads every entry but those that are null; one that can't be read is a problem, one that isn't a container image in a registry is a note. */
+export function readSwImageDesc(entries: readonly (SwImage | null)[]): SwImages {
   const images = new Map<string, { source: Reference; platforms: Platform[]; all: boolean }>()
   const notes: string[] = []
   const problems: string[] = []
   for (const [at, entry] of entries.entries()) {
+    if (entry === null) continue
     const path = `spec.swImageDesc[${at}]`
     const image = textOf(entry.swImage)
     const skip = image === '' ? undefined : whySkipped(image, textOf(entry.diskFormat))

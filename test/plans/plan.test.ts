@@ -140,6 +140,49 @@ t.test('every problem is listed at once, with its path and what was expected', a
   t.notMatch(problems.join(), /hunter2/)
 })
 
+t.test('what the sound parts of a plan mean is looked at beside a wrong form', t => {
+  const wrong = (spec: object) => problemsOf({ ...planOf('a', []), spec })
+  t.strictSame(
+    wrong({
+      atomic: 'yes',
+      maxRate: 'fast',
+      remove: ['x', 5],
+      window: { from: '01:00', to: '05:00', timezone: 'Nowhere' },
+      images: [
+        { source: 'a b', digest: 'sha256:zz', tagg: 1 },
+        7,
+        { target: 'A', platforms: [3] },
+        { source: 'ok.example/a:1', platforms: ['x'] },
+        { source: 'ok.example/a:1', mirrors: 'b' },
+      ],
+    }).map(problem => problem.split(': ')[0]),
+    [
+      'spec.images[0].tagg',
+      'spec.images[1]',
+      'spec.images[2].source',
+      'spec.images[2].platforms[0]',
+      'spec.images[4].mirrors',
+      'spec.remove[1]',
+      'spec.atomic',
+      'spec.images[0].source',
+      'spec.images[0].digest',
+      'spec.images[2].target',
+      'spec.images[3].platforms',
+      'spec.remove[0]',
+      'spec.window.timezone',
+      'spec.maxRate',
+    ],
+  )
+  t.strictSame(wrong({ images: 'web' }), ['spec.images: expected a list, got text'])
+  t.strictSame(wrong({ prio: 1 }), ['spec.prio: unknown field', 'spec: expected images or swImageDesc, got neither'])
+  t.match(wrong({ swImageDesc: [{ swImage: [] }, { swImage: 'A B' }, {}] }), [
+    /^spec\.swImageDesc\[0\]\.swImage: expected/,
+    /^spec\.swImageDesc\[1\]\.swImage: /,
+    /^spec\.swImageDesc\[2\]\.swImage: missing/,
+  ])
+  t.end()
+})
+
 t.test('windows and rate of a plan', async t => {
   const read = (spec: object) => {
     const document = planOf('shop', ['up.example/a:1'], { spec })
