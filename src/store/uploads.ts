@@ -61,6 +61,8 @@ interface Worker {
 
 const defaults = { maxSessions: 256, maxBytes: 128 * 1024 ** 3, maxIdleMs: 24 * 3_600_000 }
 const sweepMs = 600_000
+/** How long a session without a byte is left alone when there are too many. */
+const unusedMs = 600_000
 
 export class Uploads {
   readonly #options: UploadsOptions
@@ -114,6 +116,7 @@ export class Uploads {
 
   /** Begins a session. `algorithm` is what its digest will probably be of. @throws UploadError `TOO_MANY`. */
   create(repository: string, algorithm: DigestAlgorithm = 'sha256'): UploadStatus {
+    if (this.#held.size >= this.#limits.maxSessions) this.#makeRoom()
     if (this.#held.size >= this.#limits.maxSessions) {
       throw new UploadError('TOO_MANY', `${this.#held.size} uploads are open, more are not taken now`)
     }
@@ -220,6 +223,17 @@ export class Uploads {
     const free = await this.#options.content.freeBytes()
     if (length <= free) return
     throw new ImageError('NO_SPACE', `${length} bytes are to come, the disk takes ${free}`, { side: 'local' })
+  }
+
+  /** Lets go of one session that was begun and never used: its client has nothing to lose but a POST. */
+  #makeRoom(): void {
+    const oldest = this.#now() - unusedMs
+    for (const [id, { session, usedAt, worker }] of this.#held) {
+      if (worker !== undefined || session.offset > 0 || usedAt > oldest) continue
+      this.#held.delete(id)
+      session.discard().catch(error => this.#options.logger.warn({ err: error }, 'an unused upload was not removed'))
+      return
+    }
   }
 
   async #drop(session: UploadSession): Promise<void> {

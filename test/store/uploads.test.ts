@@ -181,6 +181,24 @@ t.test('sessions that nobody uses are removed at the start', async t => {
   t.same(await filesLeft(root), [])
 })
 
+t.test('where there are too many, sessions that never got a byte make room after ten minutes', async t => {
+  let now = 1_000_000
+  const { store } = await openTestStore(t, { now: () => now, uploads: { maxSessions: 3 } })
+  const { uploads } = store
+  const { id: used } = uploads.create(repository)
+  await uploads.append(repository, used, body(bytesOf(10)))
+  const { id: unused } = uploads.create(repository)
+  now += 1
+  const { id: younger } = uploads.create(repository)
+  now += 599_998
+  t.throws(() => uploads.create(repository), { code: 'TOO_MANY' })
+  now += 1
+  const { id: next } = uploads.create(repository)
+  t.equal(uploads.find(repository, unused), undefined)
+  for (const id of [used, younger, next]) t.ok(uploads.find(repository, id))
+  t.throws(() => uploads.create(repository), { code: 'TOO_MANY' })
+})
+
 t.test('a later request takes over from one that hangs, and goes on after what came', async t => {
   const { uploads } = (await openTestStore(t)).store
   const content = bytesOf(3000)
