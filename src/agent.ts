@@ -201,6 +201,7 @@ export class Agent {
       tokens: access.tokens,
       audit: access.audit,
       vault: access.vault,
+      upkeep: kept.lifecycle,
       logger: this.#options.logger,
     })
   }

@@ -9,6 +9,7 @@ import { addApply } from './apply.ts'
 import { addAuditList } from './audit-list.ts'
 import { addAuditExport, addAuditVerify } from './audit-verify.ts'
 import { CliError } from './cli-error.ts'
+import { addCollect } from './collect.ts'
 import { addConfigCheck } from './config-check.ts'
 import { addConfigShow } from './config-show.ts'
 import type { CommandContext } from './context.ts'
@@ -104,6 +105,7 @@ function buildProgram(context: CommandContext): Command {
   addWhy(program, context)
   addStatus(program, context)
   addImages(program, context)
+  addCollect(program, context)
   const token = program.command('token').description('who may use the agent')
   addTokenCreate(token, context)
   addTokenList(token, context)

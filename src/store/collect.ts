@@ -7,7 +7,7 @@ import { opendir, stat, unlink } from 'node:fs/promises'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import type { CollectionRows, RepositoryGraph } from '../state/collection.ts'
+import type { CollectionRows, GraphManifest, RepositoryGraph } from '../state/collection.ts'
 import type { ContentStore } from './content.ts'
 import { algorithms, blobFolder, blobPath } from './layout.ts'
 import { Reach } from './reach.ts'
@@ -25,6 +25,8 @@ export interface HeldContent {
 export interface CollectOptions {
   readonly held: HeldContent
   readonly signal: AbortSignal
+  /** Nothing goes; the report says what would. */
+  readonly dryRun?: boolean
   /** Told at each step, for tests that stop or race there. */
   readonly step?: (step: CollectStep) => void | Promise<void>
 }
@@ -91,6 +93,8 @@ class Collection {
   readonly #youngSince: number
   readonly #graceMs: number
   readonly #count = { manifests: 0, links: 0, files: 0, bytes: 0 }
+  /** In a dry run: content that repositories would let go, and which. */
+  readonly #letGo = new Map<Digest, Set<string>>()
 
   constructor(parts: CollectorOptions, options: CollectOptions, graceMs: number) {
     this.#parts = parts
@@ -100,9 +104,14 @@ class Collection {
   }
 
   async run(): Promise<CollectReport> {
-    const { signal, step } = this.#options
+    const { signal, step, dryRun } = this.#options
     for (const repository of this.#parts.rows.repositories()) {
       signal.throwIfAborted()
+      if (dryRun) {
+        this.#lookThrough(repository)
+        await yieldToOthers()
+        continue
+      }
       const gone = this.#sweepRepository(repository)
       if (gone.length > 0) {
         await step?.({ at: 'rows removed', repository })
@@ -110,6 +119,7 @@ class Collection {
       }
       await yieldToOthers()
     }
+    this.#countLetGo()
     await step?.({ at: 'scan' })
     for (const algorithm of algorithms) await this.#sweepFolder(algorithm)
     return this.#count
@@ -121,7 +131,7 @@ class Collection {
     const graph = rows.graph(repository)
     const reached = new Reach(graph).from(this.#rootsOf(repository, graph))
     const unreached = [...graph.manifests.values()].filter(manifest => !reached.has(manifest.digest))
-    const freed = new Set(unreached.flatMap(manifest => [...manifest.blobs, ...manifest.children]))
+    const freed = new Set(unreached.flatMap(blobsOf))
     // Most repositories have nothing to lose: they cost no write.
     if (unreached.length === 0 && this.#looseLinks(repository, freed).length === 0) return []
     return rows.transaction(() => {
@@ -132,6 +142,43 @@ class Collection {
       this.#count.links += loose.length
       return [...unreached.map(manifest => manifest.digest), ...loose]
     })
+  }
+
+  /** The same without effect: what the repository would lose. */
+  #lookThrough(repository: string): void {
+    const { rows, content } = this.#parts
+    const graph = rows.graph(repository)
+    const reached = new Reach(graph).from(this.#rootsOf(repository, graph))
+    const unreached = [...graph.manifests.values()].filter(manifest => !reached.has(manifest.digest))
+    const needed = new Set([...reached].flatMap(digest => blobsOf(graph.manifests.get(digest))))
+    const links = rows.linkSizes(repository)
+    const freed = unreached
+      .flatMap(blobsOf)
+      .filter(digest => links.has(digest) && !needed.has(digest))
+      .filter(digest => !this.#options.held.kept.has(digest) && !content.pins.has(digest))
+    const loose = new Set([...freed, ...this.#looseLinks(repository, new Set())])
+    this.#count.manifests += unreached.length
+    this.#count.links += loose.size
+    for (const digest of [...unreached.map(manifest => manifest.digest), ...loose]) {
+      this.#letGo.set(digest, (this.#letGo.get(digest) ?? new Set()).add(repository))
+    }
+  }
+
+  /** Of what would be let go, the files that no other repository shows. */
+  #countLetGo(): void {
+    const { rows, content } = this.#parts
+    for (const [digest, repositories] of this.#letGo) {
+      const isKept = this.#options.held.kept.has(digest) || content.pins.keepsFile(digest)
+      if (isKept || rows.repositoriesWith(digest).some(repository => !repositories.has(repository))) continue
+      this.#countFile(digest)
+    }
+  }
+
+  #countFile(digest: Digest): void {
+    const size = this.#parts.content.sizeNow(digest)
+    if (size === undefined) return
+    this.#count.files += 1
+    this.#count.bytes += size
   }
 
   #rootsOf(repository: string, graph: RepositoryGraph): Digest[] {
@@ -180,7 +227,8 @@ class Collection {
     const unneeded = digests.filter(digest => this.#isUnneeded(digest))
     const old: Digest[] = []
     for (const digest of unneeded) if (await isOld(digest)) old.push(digest)
-    await this.#removeFiles(old)
+    if (this.#options.dryRun) for (const digest of old) this.#countFile(digest)
+    else await this.#removeFiles(old)
     await yieldToOthers()
   }
 
@@ -205,4 +253,8 @@ class Collection {
   #isUnneeded(digest: Digest): boolean {
     return !this.#options.held.kept.has(digest) && !this.#parts.rows.isReferenced(digest)
   }
+}
+
+function blobsOf(manifest: GraphManifest | undefined): readonly Digest[] {
+  return manifest === undefined ? [] : [...manifest.blobs, ...manifest.children]
 }

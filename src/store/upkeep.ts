@@ -82,7 +82,7 @@ export class Upkeep {
   /** Takes away what nothing leads to. See {@link Collector}. */
   async collect(options: CollectOptions): Promise<CollectReport> {
     const report = await this.#collector.collect(options)
-    if (report.manifests > 0) this.#options.changed()
+    if (report.manifests > 0 && !options.dryRun) this.#options.changed()
     return report
   }
 

@@ -71,6 +71,14 @@ t.test('tokens are made, used, listed and revoked, and the audit tells of it', a
   const lines = (await here(['audit', 'export'])).stdout.trimEnd().split('\n')
   t.match(JSON.parse(lines[0] ?? ''), { seq: 1, who: 'system', object: { kind: 'Token', name: 'admin' } })
   t.notOk(lines.join().includes(secret.slice(-43)))
+  t.match(await here(['collect', '--dry-run']), {
+    status: 0,
+    stdout: 'would free 0 B: 0 files, 0 manifests and 0 blobs',
+  })
+  t.match(await here(['collect']), { status: 0, stdout: 'freed 0 B: 0 files, 0 manifests and 0 blobs' })
+  t.match(await here(['audit', 'list', '--action', 'images:delete']), {
+    stdout: /admin +127.0.0.1 +images:delete +success +LocalRegistry\/collection/,
+  })
   t.match(await here(['vault', 'rotate']), {
     status: 0,
     stdout: /^0 secrets are encrypted with the key [0-9a-f]{16}\n$/,

@@ -17,6 +17,7 @@ const commands = [
   ['plan', 'retry'],
   ['status'],
   ['images'],
+  ['collect'],
   ['config'],
   ['config', 'check'],
   ['config', 'show'],

@@ -22,11 +22,13 @@ async function openAgedStore(t: Test, options: Parameters<typeof openTestStore>[
   const opened = await openTestStore(t, { now: () => clock.now, ...options })
   const collect = (held = nothingHeld, step?: (step: CollectStep) => void | Promise<void>) =>
     opened.store.upkeep.collect({ held, signal: new AbortController().signal, ...(step ? { step } : {}) })
-  return { ...opened, clock, collect }
+  const dryRun = (held = nothingHeld) =>
+    opened.store.upkeep.collect({ held, signal: new AbortController().signal, dryRun: true })
+  return { ...opened, clock, collect, dryRun }
 }
 
 t.test('what tags lead to stays, everything else goes, and bytes are counted once', async t => {
-  const { store, clock, collect } = await openAgedStore(t)
+  const { store, clock, collect, dryRun } = await openAgedStore(t)
   const shared = { seed: 'shared', bytes: 5000 }
   const kept = withReferrers(multiPlatform(['linux/amd64', 'linux/arm64'], { seed: 'kept', layers: [shared, 100] }))
   const gone = withReferrers(image({ seed: 'gone', layers: [shared, 200] }))
@@ -36,7 +38,10 @@ t.test('what tags lead to stays, everything else goes, and bytes are counted onc
   clock.now += 2 * hour
   t.match(await collect(), { manifests: 0, links: 0, files: 0, bytes: 0 })
   store.upkeep.removeTags([{ repository: 'mecm/web', tag: '2', digest: gone.root.descriptor.digest }])
+  const preview = await dryRun()
+  t.equal(await store.content.usedBytes(), used, 'a dry run takes nothing')
   const report = await collect()
+  t.same(preview, report)
   t.equal(report.manifests, gone.manifests.length)
   t.equal(report.bytes, bytesOnlyIn(gone, kept), 'what is shared stays and is not counted')
   t.equal(await store.content.usedBytes(), used - report.bytes)
@@ -46,15 +51,17 @@ t.test('what tags lead to stays, everything else goes, and bytes are counted onc
 })
 
 t.test('content in two repositories goes with the last of them', async t => {
-  const { store, collect } = await openAgedStore(t)
+  const { store, collect, dryRun } = await openAgedStore(t)
   const sample = image()
   const { digest } = sample.root.descriptor
   for (const repository of ['mecm/a', 'mecm/b']) await putSample(store, repository, sample, '1')
   store.upkeep.removeTags([{ repository: 'mecm/a', tag: '1', digest }])
+  t.match(await dryRun(), { manifests: 1, links: 3, files: 0, bytes: 0 })
   t.match(await collect(), { manifests: 1, links: 3, files: 0, bytes: 0 })
   t.equal(store.hasRepository('mecm/a'), false)
   t.ok(await isWhole(store, 'mecm/b', sample))
   store.upkeep.removeTags([{ repository: 'mecm/b', tag: '1', digest }])
+  t.match(await dryRun(), { manifests: 1, links: 3, files: 4 })
   t.match(await collect(), { manifests: 1, links: 3, files: 4 })
 })
 
@@ -257,7 +264,7 @@ async function storeBlob(store: Store, text: string) {
 async function bringBlob(local: EmbeddedRegistry, digest: Digest, bytes: Buffer): Promise<void> {
   const blob = descriptor(digest, bytes)
   if (!(await local.hasBlob('mecm/web', blob))) {
-    const ingest = await local.openIngest(blob, new AbortController().signal)
+    const ingest = await local.openIngest(blob, { repository: 'mecm/web', signal: new AbortController().signal })
     await ingest.write(bytes)
     await ingest.commit()
     await ingest.close()

@@ -27,6 +27,7 @@ import { refuseForeignPages } from './origin.ts'
 import { addPlanRoutes } from './plan-routes.ts'
 import { ErrorSchema } from './shapes.ts'
 import { addTokenRoutes, type TokensFace } from './token-routes.ts'
+import { addUpkeepRoutes, type UpkeepFace } from './upkeep-routes.ts'
 import { addWhyRoute } from './why-route.ts'
 
 export interface ApiAppOptions {
@@ -36,6 +37,7 @@ export interface ApiAppOptions {
   readonly tokens: TokensFace
   readonly audit: AuditFace
   readonly vault: VaultFace
+  readonly upkeep: UpkeepFace
   /** Sources, Repositories and policies; without, there is no image management. */
   readonly management?: ManagementFace
   /** Whether only this machine reaches the API: then browsers need to be kept out. */
@@ -68,6 +70,7 @@ export async function buildApiApp(options: ApiAppOptions): Promise<ApiInstance> 
   await addJsonScope(app, scope => {
     addTokenRoutes(scope, options.tokens, access)
     addLinkRoutes(scope, facts.link, access)
+    addUpkeepRoutes(scope, options.upkeep, access)
   })
   if (options.management) await addManagementRoutes(app, options.management, logger)
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(app.swagger()))

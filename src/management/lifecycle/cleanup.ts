@@ -71,11 +71,11 @@ export class Cleanup {
     return { ...removal, collected: await this.collect(signal) }
   }
 
-  /** Takes away what nothing leads to. */
-  async collect(signal: AbortSignal): Promise<CollectReport | undefined> {
+  /** Takes away what nothing leads to, or in a dry run tells what that would be. */
+  async collect(signal: AbortSignal, dryRun = false): Promise<CollectReport | undefined> {
     const held = await findHeldContent(this.#options.holds(), this.#options.lookup, signal)
-    const report = await this.shelf.collect(held, signal)
-    if (report && report.files > 0) this.#options.logger.info({ ...report }, 'unneeded content collected')
+    const report = await this.shelf.collect(held, { signal, dryRun })
+    if (report && report.files > 0 && !dryRun) this.#options.logger.info({ ...report }, 'unneeded content collected')
     return report
   }
 }

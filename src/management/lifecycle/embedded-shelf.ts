@@ -6,7 +6,7 @@ import type { CollectReport, HeldContent } from '../../store/collect.ts'
 import { Reach } from '../../store/reach.ts'
 import type { Store } from '../../store/store.ts'
 import { Footprint } from './footprint.ts'
-import { type Hold, type LocalImage, nameOf, type Removal, type Shelf } from './shelf.ts'
+import { type CollectOptions, type Hold, type LocalImage, nameOf, type Removal, type Shelf } from './shelf.ts'
 import { dropStaleIngests } from './stale-ingests.ts'
 
 /** Repositories that are looked through before others get their turn. */
@@ -52,9 +52,10 @@ export class EmbeddedShelf implements Shelf {
     return { removed, kept }
   }
 
-  async collect(held: HeldContent, signal: AbortSignal): Promise<CollectReport> {
-    const dropped = await dropStaleIngests(this.#store.content, held, this.#now())
-    const report = await this.#store.upkeep.collect({ held, signal })
+  async collect(held: HeldContent, options: CollectOptions): Promise<CollectReport> {
+    const { content, upkeep } = this.#store
+    const dropped = await dropStaleIngests(content, held, { now: this.#now(), dryRun: options.dryRun === true })
+    const report = await upkeep.collect({ held, ...options })
     return { ...report, bytes: report.bytes + dropped }
   }
 

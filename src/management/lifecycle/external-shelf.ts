@@ -13,7 +13,7 @@ import type { Placements } from '../../state/placements.ts'
 import type { UseRows } from '../../state/uses.ts'
 import type { Collector, HeldContent } from '../../store/collect.ts'
 import type { ContentStore } from '../../store/content.ts'
-import { type Hold, type LocalImage, nameOf, type Removal, type Shelf } from './shelf.ts'
+import { type CollectOptions, type Hold, type LocalImage, nameOf, type Removal, type Shelf } from './shelf.ts'
 import { dropStaleIngests } from './stale-ingests.ts'
 
 /** What is asked of the registry. */
@@ -104,9 +104,10 @@ export class ExternalShelf implements Shelf {
   }
 
   /** The registry's own content is its own business; the staging folder is ours. */
-  async collect(held: HeldContent, signal: AbortSignal): Promise<undefined> {
+  async collect(held: HeldContent, { signal, dryRun = false }: CollectOptions): Promise<undefined> {
     const { staging, stagingCollector, now } = this.#options
-    await dropStaleIngests(staging, held, now())
+    if (dryRun) return
+    await dropStaleIngests(staging, held, { now: now(), dryRun })
     await stagingCollector.collect({ held, signal })
   }
 

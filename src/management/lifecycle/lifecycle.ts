@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Audit } from '../../access/audit.ts'
+import type { By } from '../../access/tokens.ts'
 import type { ImageNamespaceRows } from '../../state/cleanup-policies.ts'
 import type { CollectReport } from '../../store/collect.ts'
 import type { Cleanup } from './cleanup.ts'
@@ -35,6 +36,7 @@ export interface LifecycleStatus {
   /** What can't be done with this registry, in plain words. */
   readonly limits: readonly string[]
   readonly collection: {
+    readonly running: boolean
     /** Epoch milliseconds; undefined before the first one. */
     readonly lastAt: number | undefined
     readonly last: CollectReport | undefined
@@ -57,7 +59,10 @@ export class Lifecycle {
   readonly #options: LifecycleOptions
   #stopping = new AbortController()
   #loops: Promise<unknown>[] = []
-  #collection: LifecycleStatus['collection'] = { lastAt: undefined, last: undefined, error: undefined }
+  #collection: Omit<LifecycleStatus['collection'], 'running'> = { lastAt: undefined, last: undefined, error: undefined }
+  #running = 0
+  /** The collection that somebody asked for. */
+  #asked: Promise<void> | undefined
 
   constructor(options: LifecycleOptions) {
     this.#options = options
@@ -78,22 +83,35 @@ export class Lifecycle {
   /** Ends what goes on; a scrub keeps its position. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    await Promise.all(this.#loops)
+    await Promise.all([...this.#loops, this.#asked])
     await this.#options.cleanup.settled()
   }
 
-  /** Takes away what nothing leads to, now. The report is undefined where that is an external registry's own business. */
-  async collect(by: string, signal: AbortSignal): Promise<CollectReport | undefined> {
-    const whole = AbortSignal.any([signal, this.#stopping.signal])
-    const report = await this.#collect(whole)
-    this.#options.audit.record({
-      who: by,
-      action: 'images:delete',
-      object: { kind: 'LocalRegistry', name: 'collection' },
-      outcome: 'success',
-      detail: { count: report?.files ?? 0, bytes: report?.bytes ?? 0 },
+  /**
+   * Begins to take away what nothing leads to, unless that goes on already, and returns; `status` tells how it ended, and the audit who
+   * asked for it.
+   */
+  begin({ who, from }: By): void {
+    if (this.#asked !== undefined || this.#stopping.signal.aborted) return
+    const event = { who, from, action: 'images:delete', object: { kind: 'LocalRegistry', name: 'collection' } } as const
+    const work = async () => {
+      try {
+        const report = await this.#collect(this.#stopping.signal)
+        const detail = { count: report?.files ?? 0, bytes: report?.bytes ?? 0 }
+        this.#options.audit.record({ ...event, outcome: 'success', detail })
+      } catch (error) {
+        this.#options.audit.record({ ...event, outcome: 'failure', detail: { reason: 'it did not end' } })
+        this.#options.logger.error({ err: error }, 'a collection that was asked for has failed')
+      }
+    }
+    this.#asked = work().finally(() => {
+      this.#asked = undefined
     })
-    return report
+  }
+
+  /** What a collection would take now. Undefined where that is an external registry's own business. */
+  async preview(signal: AbortSignal): Promise<CollectReport | undefined> {
+    return await this.#options.cleanup.collect(AbortSignal.any([signal, this.#stopping.signal]), true)
   }
 
   status(): LifecycleStatus {
@@ -101,7 +119,7 @@ export class Lifecycle {
     return {
       registry: cleanup.shelf.kind,
       limits: cleanup.shelf.limits,
-      collection: this.#collection,
+      collection: { ...this.#collection, running: this.#running > 0 },
       disk: marks?.status,
       scrub: scrub?.status(),
     }
@@ -109,6 +127,7 @@ export class Lifecycle {
 
   async #collect(signal: AbortSignal): Promise<CollectReport | undefined> {
     const { cleanup, now } = this.#options
+    this.#running += 1
     try {
       const last = await cleanup.inTurn(() => cleanup.collect(signal))
       this.#collection = { lastAt: now(), last, error: undefined }
@@ -117,6 +136,8 @@ export class Lifecycle {
       const message = error instanceof Error ? error.message : String(error)
       if (!signal.aborted) this.#collection = { ...this.#collection, error: message }
       throw error
+    } finally {
+      this.#running -= 1
     }
   }
 

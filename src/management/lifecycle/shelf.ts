@@ -3,7 +3,7 @@
  * store and an external registry. Implemented by embedded-shelf.ts and external-shelf.ts.
  */
 import type { Digest } from '../../oci/digest.ts'
-import type { CollectReport, HeldContent } from '../../store/collect.ts'
+import type { CollectOptions as AllOptions, CollectReport, HeldContent } from '../../store/collect.ts'
 import type { Footprint } from './footprint.ts'
 
 /** A tagged image. Times are epoch milliseconds. */
@@ -31,6 +31,8 @@ export interface Removal {
   readonly kept: readonly { readonly image: LocalImage; readonly reason: string }[]
 }
 
+export type CollectOptions = Pick<AllOptions, 'signal' | 'dryRun'>
+
 export interface Shelf {
   readonly kind: 'embedded' | 'external'
   images(signal: AbortSignal): Promise<readonly LocalImage[]>
@@ -42,8 +44,8 @@ export interface Shelf {
     holderOf: (image: LocalImage) => string | undefined,
     signal: AbortSignal,
   ): Promise<Removal>
-  /** Takes away what nothing leads to any more; undefined where that is the registry's own business. */
-  collect(held: HeldContent, signal: AbortSignal): Promise<CollectReport | undefined>
+  /** Takes away what nothing leads to any more, or in a dry run tells it; undefined where that is the registry's own business. */
+  collect(held: HeldContent, options: CollectOptions): Promise<CollectReport | undefined>
   /** Writes down that images are named by plans or Repositories now. */
   named(holds: readonly Hold[], now: number): void
   /** What can't be done with this registry, in plain words. */

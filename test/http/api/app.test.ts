@@ -178,6 +178,7 @@ t.test('the API describes itself, every route of it, and shows it without the ne
     '/v1/audit',
     '/v1/audit/export',
     '/v1/audit/verify',
+    '/v1/collection',
     '/v1/events',
     '/v1/images',
     '/v1/link',
