@@ -79,9 +79,10 @@ export class Access {
   }
 
   /** Puts on record what a client has changed in the registry. */
-  readonly recordWrite = ({ action, caller, repository, object, reference }: RegistryWrite): void => {
+  readonly recordWrite = ({ action, caller, from, repository, object, reference }: RegistryWrite): void => {
     this.audit.record({
       who: caller ?? 'anonymous',
+      from,
       action: `registry:${action}`,
       object: { kind: 'Registry', name: repository },
       outcome: 'success',

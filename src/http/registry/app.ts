@@ -97,7 +97,8 @@ function addRoutes(app: FastifyInstance, options: RegistryAppOptions): void {
       const caller = await admit(request, accessOf(request.method, path), authorize)
       const mayPull = async (repository: string) =>
         (await decide(request, { action: 'pull', repository }, authorize)).outcome === 'allow'
-      if (write && writes(request, path)) return await answerWrite(request, reply, path, { ...write, caller, mayPull })
+      if (write && writes(request, path))
+        return await answerWrite(request, reply, path, { ...write, caller, from: request.ip, mayPull })
       return await answerRead(request, reply, path, options)
     },
   })
@@ -144,6 +145,7 @@ async function answerRead(
 
 interface AdmittedWrite extends WriteSide {
   readonly caller: string | undefined
+  readonly from: string
   readonly mayPull: (repository: string) => Promise<boolean>
 }
 

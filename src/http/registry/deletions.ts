@@ -11,7 +11,7 @@ import { unknownManifest } from './manifests.ts'
 import type { RegistryPath } from './path.ts'
 import type { ManifestReference, RegistryWrite, WriteSide } from './write-side.ts'
 
-type CallersSide = WriteSide & { readonly caller: string | undefined }
+type CallersSide = WriteSide & { readonly caller: string | undefined; readonly from: string }
 
 /** `DELETE …/manifests/<reference>`: a tag alone, or a manifest with every tag on it. */
 export async function deleteManifest(
@@ -67,6 +67,9 @@ function leadingTo({ content }: WriteSide, repository: string, digest: Digest): 
   ])
 }
 
-function tell({ wrote, caller }: CallersSide, write: Pick<RegistryWrite, 'repository' | 'object' | 'reference'>): void {
-  wrote?.({ action: 'delete', caller, ...write })
+function tell(
+  { wrote, caller, from }: CallersSide,
+  write: Pick<RegistryWrite, 'repository' | 'object' | 'reference'>,
+): void {
+  wrote?.({ action: 'delete', caller, from, ...write })
 }

@@ -29,7 +29,7 @@ export async function putManifest(
   request: FastifyRequest,
   reply: FastifyReply,
   { repository, reference }: ManifestPath,
-  side: WriteSide & { readonly caller: string | undefined },
+  side: WriteSide & { readonly caller: string | undefined; readonly from: string },
 ): Promise<FastifyReply> {
   const { content } = side
   const extra = readTags(request.query)
@@ -48,7 +48,7 @@ export async function putManifest(
   const { descriptor } = manifest
   await content.changeTags(tags.map(tag => ({ do: 'set', repository, tag, descriptor, source: 'push' })))
   for (const [object, name] of [['manifest', digest] as const, ...tags.map(tag => ['tag', tag] as const)]) {
-    side.wrote?.({ action: 'push', caller: side.caller, repository, object, reference: name })
+    side.wrote?.({ action: 'push', caller: side.caller, from: side.from, repository, object, reference: name })
   }
   return reply
     .code(201)

@@ -45,6 +45,8 @@ export interface RegistryWrite {
   readonly action: Exclude<RegistryAction, 'pull'>
   /** Who did it, as {@link Authorize} named them. */
   readonly caller: string | undefined
+  /** The address that the request came from. */
+  readonly from: string
   readonly repository: string
   readonly object: 'tag' | 'manifest' | 'blob'
   /** The tag or digest. */

@@ -165,7 +165,7 @@ t.test('every change is told, with who made it', async t => {
   await client.send('DELETE', `/v2/${repository}/manifests/v1`)
   await client.send('DELETE', `/v2/${repository}/manifests/${digest}`)
   await client.send('DELETE', `/v2/${repository}/blobs/${blob}`)
-  const by = { caller: 'ci', repository }
+  const by = { caller: 'ci', from: '127.0.0.1', repository }
   t.same(written, [
     { ...by, action: 'push', object: 'manifest', reference: digest },
     { ...by, action: 'push', object: 'manifest', reference: digest },
