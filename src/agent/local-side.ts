@@ -25,6 +25,12 @@ import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import { EmbeddedRegistry } from '../transfer/local-embedded.ts'
 import { ExternalRegistry } from '../transfer/local-external.ts'
 
+/**
+ * What is staged is sent on soon and then removed: synced seldom, most of it need never reach the disk. A power loss costs so much of a
+ * blob at most, and no more than ten seconds of a thin link.
+ */
+const stagingSyncBytes = 64 * 1024 * 1024
+
 /** The embedded registry's content. */
 export interface EmbeddedContent {
   readonly kind: 'embedded'
@@ -173,6 +179,7 @@ class ExternalSide implements LocalSide {
     })
     this.#staging = new ContentStore({
       root: join(config.agent.stateDir, 'staging'),
+      syncBytes: stagingSyncBytes,
       ingests: new Ingests(state.db),
       logger,
     })

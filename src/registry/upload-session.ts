@@ -70,3 +70,8 @@ export async function cancelSession(
     signal.throwIfAborted()
   }
 }
+
+/** Cancels a session whose caller has aborted and waits for nothing: else what it holds would lie in the registry for days. */
+export function leaveSession(transport: Transport, session: Session, repository: string): void {
+  cancelSession(transport, session, repository, AbortSignal.timeout(cancelTimeoutMs)).catch(() => {})
+}

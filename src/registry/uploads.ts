@@ -3,7 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { shortDigest } from '../oci/digest.ts'
 import type { StreamBody } from './connections.ts'
 import type { Ask, Transport } from './transport.ts'
-import { cancelSession, type Session, sessionOf, startSession, writeScope } from './upload-session.ts'
+import { cancelSession, leaveSession, type Session, sessionOf, startSession, writeScope } from './upload-session.ts'
 
 /** The blob's bytes from an offset on. */
 export type OpenBlob = (offset: number) => AsyncIterable<Uint8Array>
@@ -62,7 +62,8 @@ async function inSession(
     done = await send(session)
     return done
   } finally {
-    if (!done && !ask.signal.aborted) await cancelSession(transport, session, repository, ask.signal)
+    if (!done && ask.signal.aborted) leaveSession(transport, session, repository)
+    else if (!done) await cancelSession(transport, session, repository, ask.signal)
   }
 }
 

@@ -227,7 +227,7 @@ export class BlobFetcher {
   async #move(shared: SharedFetch, source: Source, turn: Turn, count: { bytes: number }): Promise<void> {
     const { blob } = shared
     turn.signal.throwIfAborted()
-    const ingest = await this.#open(blob, source, turn)
+    const ingest = await this.#open(shared, source, turn)
     try {
       turn.choice.found(ingest.offset)
       const [first] = shared.waiters.keys()
@@ -243,16 +243,18 @@ export class BlobFetcher {
     }
   }
 
-  async #open(blob: Descriptor, source: Source, { choice, signal }: Turn): Promise<Ingest> {
+  async #open({ blob, waiters }: SharedFetch, source: Source, { choice, signal }: Turn): Promise<Ingest> {
     const { local } = this.#options
-    const ingest = await local.openIngest(blob, signal)
+    const [first] = waiters.values()
+    const options = { repository: first?.target.repository, signal }
+    const ingest = await local.openIngest(blob, options)
     if (!choice.wantsAnew(source) || ingest.offset === 0) return ingest
     try {
       await ingest.discard()
     } finally {
       await ingest.close()
     }
-    return await local.openIngest(blob, signal)
+    return await local.openIngest(blob, options)
   }
 
   /** Complete is complete, though the turn or the link's leave has ended with the last byte. */

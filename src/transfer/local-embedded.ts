@@ -4,7 +4,14 @@ import type { Digest } from '../oci/digest.ts'
 import type { RawManifest } from '../oci/manifest.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import type { Store } from '../store/store.ts'
-import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
+import {
+  type Ingest,
+  type IngestOptions,
+  type LocalReader,
+  type LocalRegistry,
+  type LocalTag,
+  maxReadBytes,
+} from './local.ts'
 
 export class EmbeddedRegistry implements LocalRegistry, LocalReader {
   readonly #store: Store
@@ -31,7 +38,7 @@ export class EmbeddedRegistry implements LocalRegistry, LocalReader {
     return (await this.#store.content.size(blob.digest)) === blob.size
   }
 
-  async openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest> {
+  async openIngest(blob: Descriptor, { signal }: IngestOptions): Promise<Ingest> {
     return await this.#store.content.openIngest(blob, signal)
   }
 

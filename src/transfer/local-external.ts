@@ -1,6 +1,6 @@
 /**
- * An external registry (docker-registry, Harbor, zot) as the local one. A blob arrives in a staging folder, is verified there and then
- * uploaded, so that a resumed transfer and a registry that restarts meanwhile can't spoil each other; the staged file goes after the upload.
+ * An external registry (docker-registry, Harbor, zot) as the local one. Blobs arrive in a staging folder and go on from there, so that a
+ * resumed transfer and a registry that restarts meanwhile can't spoil each other; the staged file goes after the upload.
  */
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -10,24 +10,22 @@ import { parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts
 import type { TagChange } from '../oci/tag-change.ts'
 import type { Placements } from '../state/placements.ts'
 import type { TagJournal } from '../state/tag-journal.ts'
-import { BlockBuffers } from '../store/append-file.ts'
 import type { ContentStore } from '../store/content.ts'
-import { type Ingest, type LocalReader, type LocalRegistry, type LocalTag, maxReadBytes } from './local.ts'
-import { RecentLookups } from './recent-lookups.ts'
-import { SendBuffers } from './send-buffers.ts'
+import { type BlobTarget, ExternalBlobs } from './external-blobs.ts'
+import {
+  type Ingest,
+  type IngestOptions,
+  type LocalReader,
+  type LocalRegistry,
+  type LocalTag,
+  maxReadBytes,
+} from './local.ts'
+import { asLocal } from './local-fault.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
-export interface WritableRegistry extends Upstream {
-  hasBlob(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean>
+export interface WritableRegistry extends Upstream, BlobTarget {
   hasManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean>
-  mountBlob(repository: string, digest: Digest, fromRepository: string, signal: AbortSignal): Promise<boolean>
-  uploadBlob(
-    repository: string,
-    blob: Descriptor,
-    open: (offset: number) => AsyncIterable<Uint8Array>,
-    signal: AbortSignal,
-  ): Promise<void>
   putManifest(repository: string, manifest: RawManifest, tag: string | undefined, signal: AbortSignal): Promise<void>
   deleteTag(repository: string, tag: string, signal: AbortSignal): Promise<void>
   listTags(repository: string, signal: AbortSignal): AsyncIterable<string>
@@ -45,14 +43,11 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   readonly #registry: WritableRegistry
   readonly #staging: ContentStore
   readonly #placements: Placements
+  readonly #blobs: ExternalBlobs
   readonly #journal: TagJournal
   readonly #logger: Logger
-  readonly #buffers = new BlockBuffers()
   /** The tag changes before: one set after the other, so that none is taken for one that a crash cut short. */
   #lastChange: Promise<unknown> = Promise.resolve()
-  /** Uploads in flight by repository and digest: two plans that place the same blob share one, which whoever began it may stop. */
-  readonly #lookups = new RecentLookups()
-  readonly #placing = new Map<string, { readonly done: Promise<void>; readonly signal: AbortSignal }>()
 
   constructor(options: ExternalRegistryOptions) {
     this.#registry = options.registry
@@ -60,6 +55,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     this.#placements = options.placements
     this.#journal = options.journal
     this.#logger = options.logger
+    this.#blobs = new ExternalBlobs(options)
   }
 
   /** Completes the tag changes that a crash cut short: at the start, and before others are made, lest an old one undo a new one. */
@@ -89,34 +85,22 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   }
 
   async hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean> {
-    if ((await this.#staging.size(blob.digest)) === blob.size) return true
-    return (await asLocal(this.#holder(repository, blob.digest, signal))) !== undefined
+    return await this.#blobs.has(repository, blob, signal)
   }
 
-  async openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest> {
-    return await this.#staging.openIngest(blob, signal)
+  async openIngest(blob: Descriptor, options: IngestOptions): Promise<Ingest> {
+    return await this.#blobs.openIngest(blob, options)
   }
 
   async placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
-    const key = `${repository}@${blob.digest}`
-    for (let other = this.#placing.get(key); other; other = this.#placing.get(key)) {
-      try {
-        return await other.done
-      } catch (error) {
-        signal.throwIfAborted()
-        if (!other.signal.aborted) throw error // else only its own caller has left: what that one wanted is wanted still
-      }
-    }
-    const done = asLocal(this.#place(repository, blob, signal)).finally(() => this.#placing.delete(key))
-    this.#placing.set(key, { done, signal })
-    await done
+    await this.#blobs.place(repository, blob, signal)
   }
 
   async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
     try {
       await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
     } catch (error) {
-      this.#lookups.forget() // it may lack a blob that it had a moment ago
+      this.#blobs.forget() // it may lack a blob that it had a moment ago
       throw error
     }
     this.#placements.add(repository, manifest.descriptor.digest)
@@ -143,12 +127,10 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     kind: 'manifest' | 'blob',
     signal: AbortSignal,
   ): Promise<boolean> {
-    const there =
-      kind === 'blob'
-        ? await asLocal(this.#registry.hasBlob(repository, content.digest, signal))
-        : await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
-    if (!there) this.#lookups.forget()
-    else if (kind === 'manifest') await this.#staging.remove(content.digest)
+    if (kind === 'blob') return await asLocal(this.#blobs.confirm(repository, content.digest, signal))
+    const there = await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
+    if (there) await this.#staging.remove(content.digest)
+    else this.#blobs.forget()
     return there
   }
 
@@ -214,64 +196,6 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     return [repository, ...others.slice(0, 3)]
   }
 
-  /** A repository of the registry that holds the blob: the wanted one, else one that it can be mounted from. */
-  async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
-    for (const name of this.#candidates(repository, digest)) {
-      if (this.#lookups.find(name, digest) ?? (await this.#lookUp(name, digest, signal))) return name
-      this.#placements.remove(name, digest)
-    }
-    return undefined
-  }
-
-  async #lookUp(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
-    const there = await this.#registry.hasBlob(repository, digest, signal)
-    this.#lookups.record(repository, digest, there)
-    return there
-  }
-
-  async #place(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
-    const holder = await this.#holder(repository, blob.digest, signal)
-    if (holder !== repository) {
-      const mounted = holder !== undefined && (await this.#registry.mountBlob(repository, blob.digest, holder, signal))
-      if (!mounted) await this.#upload(repository, blob, signal)
-    }
-    this.#placements.add(repository, blob.digest)
-    this.#lookups.record(repository, blob.digest, true)
-    await this.#staging.remove(blob.digest)
-  }
-
-  async #upload(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
-    const buffers = new SendBuffers(this.#buffers)
-    const open = (offset: number) => this.#open({ repository, blob, offset }, buffers, signal)
-    await this.#registry.uploadBlob(repository, blob, open, signal)
-    buffers.giveBack()
-  }
-
-  /** The blob's bytes from the staging folder, else from the registry's own other repository: never again from upstream. */
-  async *#open(
-    { repository, blob, offset }: { repository: string; blob: Descriptor; offset: number },
-    buffers: SendBuffers,
-    signal: AbortSignal,
-  ): AsyncGenerator<Uint8Array> {
-    const staged = await this.#staging.openBlob(blob.digest)
-    if (staged) {
-      try {
-        yield* buffers.chunks(staged, offset)
-      } finally {
-        await staged.close()
-      }
-      return
-    }
-    // Asked only now: what was staged may have gone to another repository since the upload began
-    this.#lookups.forget()
-    const holder = await this.#holder(repository, blob.digest, signal)
-    if (holder !== undefined) {
-      const { offset: start, body } = await this.#registry.fetchBlob(holder, blob, { offset, signal })
-      yield* dropFirst(body, offset - start)
-    } else if (blob.size > 0)
-      throw new ImageError('LOCAL_REGISTRY', `${blob.digest} is neither staged nor in the registry`, { side: 'local' })
-  }
-
   async #applyChanges(changes: readonly TagChange[], signal: AbortSignal): Promise<string[]> {
     const notes: string[] = []
     for (const change of changes.filter(each => each.do === 'set')) {
@@ -303,25 +227,6 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   }
 }
 
-/**
- * The answer; a fault is told as the local registry's, since its codes would send an operator to look upstream. What it refuses for
- * good stays refused, everything else may pass.
- */
-async function asLocal<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer
-  } catch (cause) {
-    const error = toImageError(cause)
-    if (error.side !== 'local' || ['LOCAL_REGISTRY', 'LOCAL_REFUSED', 'NO_SPACE'].includes(error.code)) throw cause
-    const { doing, host, retryAfterMs } = error
-    const about = { cause, side: 'local', doing, host, retryAfterMs } as const
-    if (error.code !== 'UNAUTHORIZED' && error.code !== 'DENIED')
-      throw new ImageError('LOCAL_REGISTRY', error.message, about)
-    const hint = 'Check the user name and the password of `registry.external`, and that this user may push.'
-    throw new ImageError('LOCAL_REFUSED', error.message, { ...about, hint })
-  }
-}
-
 /** The answer, or nothing where the registry says that there is none. */
 async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
@@ -329,13 +234,5 @@ async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   } catch (error) {
     if (['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)) return undefined
     throw error
-  }
-}
-
-async function* dropFirst(body: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {
-  let skip = count
-  for await (const chunk of body) {
-    if (skip < chunk.byteLength) yield skip > 0 ? chunk.subarray(skip) : chunk
-    skip = Math.max(0, skip - chunk.byteLength)
   }
 }

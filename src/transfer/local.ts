@@ -22,6 +22,12 @@ export interface Ingest {
   close(): Promise<void>
 }
 
+export interface IngestOptions {
+  /** Where the blob is wanted, where that is known: it may be made part of that repository while it comes, or when it is committed. */
+  readonly repository: string | undefined
+  readonly signal: AbortSignal
+}
+
 export interface LocalRegistry {
   /**
    * Keeps this content from being collected until the answer is called, from this very moment on: what is then found present stays
@@ -35,7 +41,7 @@ export interface LocalRegistry {
   /** Whether the blob's content is on the local side in any repository, so that it need not be fetched. */
   hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean>
   /** Opens the blob's ingest, going on where an earlier one stopped. One at a time per digest. */
-  openIngest(blob: Descriptor, signal: AbortSignal): Promise<Ingest>
+  openIngest(blob: Descriptor, options: IngestOptions): Promise<Ingest>
   /** Makes content that {@link hasBlob} knows part of the repository: a link, a mount or an upload. */
   placeBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void>
   /** Puts a manifest into the repository, by digest. Its children are there already. @throws ImageError `LOCAL_REFUSED` for one the registry won't take. */

@@ -71,6 +71,7 @@ t.test('wrong bytes, a source that fails, an abort', async t => {
   }
   await t.rejects(registry.uploadBlob('mecm/web', blob, endless, abort.signal), { message: 'enough' })
   t.equal(fake.count({ method: 'PATCH' }), 0)
+  await fake.until(() => openSessions(fake) === 0)
 })
 
 t.test('a session without or with an odd address', async t => {
