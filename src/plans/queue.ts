@@ -224,7 +224,6 @@ export class PlanQueue {
   }
 
   async #pass(entry: Entry, signal: AbortSignal): Promise<void> {
-    entry.started = true
     entry.meter.start()
     try {
       const outcome = await runPass(this.#context(entry), signal)
@@ -312,7 +311,9 @@ export class PlanQueue {
       pins: pinsOf(entry, rows),
       enter: phase => {
         meter.phase = phase
-        this.#record(entry, phase, {}, { started: true })
+        // To ask what there is to do is not to do it: until its content may move, `notAfter` is kept
+        entry.started ||= phase !== 'Resolving'
+        this.#record(entry, phase, {}, { started: entry.started })
       },
       settle: found => {
         book.write(() => {

@@ -48,7 +48,7 @@ export async function runQuote(context: RunContext, signal: AbortSignal): Promis
 
 async function runSteps(pass: Pass): Promise<Outcome> {
   await pass.resolve()
-  if (pass.isLost) return pass.verdict()
+  if (pass.isLost || pass.isBare) return pass.verdict()
   if (!pass.settle()) return { kind: 'superseded' }
   await pass.quote()
   const short = await pass.findShortage()
@@ -80,6 +80,11 @@ class Pass {
   /** Whether an image can't be had in a plan whose images belong together: whatever else arrives is of no use. */
   get isLost(): boolean {
     return this.#context.plan.atomic && [...this.#failures.values()].some(error => !error.transient)
+  }
+
+  /** Whether there is nothing to go on with: of no image is it known what it is. */
+  get isBare(): boolean {
+    return this.images.size === 0 && this.#failures.size > 0
   }
 
   async resolve(): Promise<void> {

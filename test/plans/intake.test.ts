@@ -1,4 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { ImageError } from '../../src/oci/errors.ts'
 import { PlanSite, planOf } from '../fixtures/plan-site.ts'
 
 const source = 'up.example/mecm/web:1'
@@ -291,6 +293,19 @@ t.test(
     t.notOk(site.engine.calls.includes('resolve mecm/web:1'))
   },
 )
+
+t.test('a plan of which nothing could be learnt before its notAfter has not begun', async t => {
+  const site = siteWith(t, { retry: { firstMs: 10_000_000, maxMs: 10_000_000 } })
+  const resolveErrors = [new ImageError('UNAVAILABLE', 'away')]
+  site.engine.offer('up.example/mecm/away:1', { content: 'away', blobs: [], resolveErrors })
+  site.send(revision(1, 'up.example/mecm/away:1', 'away', { notAfter: '2026-11-21T08:10:00Z' }))
+  t.match(await site.reached('away', 'Waiting', 'Retry'), { quote: null })
+  t.strictSame(site.phases('away'), ['Accepted', 'Resolving', 'Waiting/Retry'])
+  await turn() // its pass ends after it has told so
+  site.clock += 15 * 60_000
+  site.plans.sweep()
+  t.match(site.plans.find('away'), { phase: 'Expired', message: 'not started before 2026-11-21T08:10:00Z' })
+})
 
 t.test('what a group sent ends when the edge leaves the group', async t => {
   const dir = t.testdir()

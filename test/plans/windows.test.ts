@@ -52,6 +52,17 @@ t.test('outside the windows a plan is resolved and quoted, says until when it wa
   t.equal(engine.count('resolve'), 2)
 })
 
+t.test('a plan whose notAfter passes before its window opens has not begun', async t => {
+  const { site, engine, clock, offer } = siteWith(t, { windows: [nightly] })
+  const plan = offer('shop')
+  site.send({ ...plan, metadata: { ...plan.metadata, notAfter: '2026-11-21T12:00:00Z' } })
+  await site.reached('shop', 'Waiting', 'Window')
+  await clock.until('2026-11-21T12:00:01Z')
+  site.plans.sweep()
+  t.match(site.plans.find('shop'), { phase: 'Expired', message: 'not started before 2026-11-21T12:00:00Z' })
+  t.equal(engine.count('fetch'), 0)
+})
+
 t.test('a window that closes during a transfer suspends it; its place is free, and no failure is told', async t => {
   const { site, engine, clock, offer } = siteWith(t, { windows: [nightly] }, '2026-11-21T20:00:00Z')
   const gate = Promise.withResolvers<void>()
