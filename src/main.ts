@@ -12,6 +12,9 @@ if (major < 22 || (major === 22 && minor < 19)) {
   // the least room, 10 MiB more, at the same speed. Set before anything is loaded, however the process was started.
   setFlagsFromString('--max-semi-space-size=1')
   setFlagsFromString('--semi-space-growth-factor=1')
+  // The buffers of arriving bytes count as heap until a minor collection has them. In the little room that V8 leaves to a heap which hardly
+  // grows, they start a full collection five times a second, which takes a quarter of all processor time.
+  setFlagsFromString('--heap-growing-percent=50')
   // Two of V8's three compilers only shorten the warm-up, which a daemon does not notice: 8 MiB less without them.
   setFlagsFromString('--no-sparkplug')
   setFlagsFromString('--no-maglev')
