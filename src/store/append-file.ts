@@ -54,8 +54,8 @@ const blockBytes = 256 * 1024
 const maxIdle = 16
 
 /**
- * On a slow link, chunks come further apart than this many milliseconds and each is written at once, so that a kill loses nothing;
- * on a fast one they gather until the buffer is full.
+ * On a slow link, chunks come further apart than this many milliseconds and each is written at once, so that a kill loses next to nothing;
+ * on a fast one they gather until the buffer is full, and a small file is written once.
  */
 const gatherMs = 5
 
@@ -73,7 +73,8 @@ export class AppendFile {
   #failed = false
   /** A sync that failed once may have dropped pages for good: nothing after it can be promised. */
   #broken: unknown
-  #writtenAt = performance.now()
+  /** When the file was last written to, or its first chunk came. */
+  #writtenAt: number | undefined
   #syncedAt = performance.now()
 
   /** `position` is where the file ends; `synced` how much of it is on the disk itself. */
@@ -108,7 +109,9 @@ export class AppendFile {
       this.#filled += part.byteLength
       rest = rest.subarray(part.byteLength)
     }
-    const idle = this.#running === undefined && performance.now() - this.#writtenAt >= gatherMs
+    const now = performance.now()
+    this.#writtenAt ??= now
+    const idle = this.#running === undefined && now - this.#writtenAt >= gatherMs
     if (idle && this.#filled > 0) await this.#turn()
   }
 

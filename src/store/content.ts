@@ -14,6 +14,7 @@ import { toStateError } from '../state/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
+import { FolderSyncs } from './folder-syncs.ts'
 import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest, type RestingHash } from './ingest.ts'
 import {
   algorithms,
@@ -59,6 +60,7 @@ export class ContentStore {
   readonly root: string
   readonly #ingests: Ingests
   readonly #buffers = new BlockBuffers()
+  readonly #folders = new FolderSyncs()
   readonly #logger: Logger
   readonly #syncBytes: number
   readonly #bootId: string | undefined
@@ -166,6 +168,7 @@ export class ContentStore {
           root: this.root,
           ingests: this.#ingests,
           buffers: this.#buffers,
+          folders: this.#folders,
           logger: this.#logger,
           syncBytes: this.#syncBytes,
           bootId: this.#bootId,
@@ -215,7 +218,7 @@ export class ContentStore {
       const before = this.sizeNow(blob.digest) ?? 0
       renameSync(path, target) // at once, so that the same blob from another client is counted once
       this.#completeBytes += blob.size - before
-      await syncFolder(dirname(target))
+      await this.#folders.sync(dirname(target))
       landed()
     } catch (error) {
       throw localError(error, `store ${shortDigest(blob.digest)}`)

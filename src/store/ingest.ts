@@ -3,7 +3,7 @@
  * round; what an earlier process left is hashed once and gone on from, what this one left is not even read. Opened by content.ts, written by transfer/.
  */
 import type { Hash } from 'node:crypto'
-import { constants } from 'node:fs'
+import { constants, statSync } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
@@ -12,14 +12,16 @@ import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { AppendFile, type BlockBuffers } from './append-file.ts'
+import type { FolderSyncs } from './folder-syncs.ts'
 import { hashFile } from './hash-file.ts'
-import { blobPath, ingestPath, localError, syncFolder } from './layout.ts'
-import { fileSize } from './stored-blob.ts'
+import { blobPath, ingestPath, localError } from './layout.ts'
+import { NewFile } from './new-file.ts'
 
 export interface IngestContext {
   readonly root: string
   readonly ingests: Ingests
   readonly buffers: BlockBuffers
+  readonly folders: FolderSyncs
   readonly logger: Logger
   /** Sync and record the offset after so many bytes. */
   readonly syncBytes: number
@@ -57,14 +59,14 @@ const syncMs = 10_000
  */
 export async function openIngest(blob: Descriptor, context: IngestContext, signal?: AbortSignal): Promise<BlobIngest> {
   const { root, ingests, bootId } = context
+  const record = ingests.find(blob.digest)
+  if (record === undefined && blob.size > 0) return new BlobIngest(blob, undefined, context)
   const file = await open(ingestPath(root, blob.digest), openFlags, 0o644)
   try {
-    const record = ingests.find(blob.digest)
     const { size: length } = await file.stat()
     const kept = trustedBytes(blob, length, record, bootId)
     if (length !== kept) await file.truncate(kept)
     const synced = Math.min(record?.synced ?? 0, kept)
-    // The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next.
     ingests.open(blob.digest, { size: blob.size, synced, bootId })
     const hash = context.resting?.bytes === kept ? context.resting.hash : await hashPrefix(blob, file, kept, signal)
     if (kept > 0) context.logger.debug({ digest: blob.digest, offset: kept, size: blob.size }, 'ingest goes on')
@@ -94,30 +96,38 @@ function trustedBytes(blob: Descriptor, length: number, record: IngestRecord | u
 export class BlobIngest {
   readonly descriptor: Descriptor
   readonly #context: IngestContext
-  readonly #handle: FileHandle
+  readonly #handle: FileHandle | NewFile
   readonly #file: AppendFile
   readonly #hash: Hash
+  /** Whether the ledger has a row of it. */
+  #recorded: boolean
   /** How far a commit has come; one that failed on a full disk goes on from there. */
   #verified = false
   #moved = false
   #replaced = 0
+  #committing = false
   #state: 'open' | 'committed' | 'gone' | 'closed' = 'open'
 
+  /** @param found the file of an earlier ingest, whose row is there; without one, this begins. */
   constructor(
     descriptor: Descriptor,
-    start: { file: FileHandle; hash: Hash; position: number; synced: number },
+    found: { file: FileHandle; hash: Hash; position: number; synced: number } | undefined,
     context: IngestContext,
   ) {
     this.descriptor = descriptor
     this.#context = context
-    this.#hash = start.hash
-    this.#handle = start.file
-    this.#file = new AppendFile(start.file, start, {
+    this.#recorded = found !== undefined
+    const hash = found?.hash ?? hasherFor(descriptor.digest)
+    this.#hash = hash
+    this.#handle = found?.file ?? new NewFile(ingestPath(context.root, descriptor.digest), () => this.#begin())
+    this.#file = new AppendFile(this.#handle, found ?? { position: 0, synced: 0 }, {
       buffers: context.buffers,
       syncBytes: context.syncBytes,
       syncMs,
-      taken: bytes => start.hash.update(bytes),
-      synced: offset => context.ingests.record(descriptor.digest, offset),
+      taken: bytes => hash.update(bytes),
+      synced: offset => {
+        if (this.#recorded) context.ingests.record(descriptor.digest, offset)
+      },
     })
   }
 
@@ -176,6 +186,7 @@ export class BlobIngest {
   /** {@link verify}, then makes the blob visible, durably. Throws the same. */
   async commit(): Promise<void> {
     if (this.#state === 'committed') return
+    this.#committing = true
     await this.verify()
     await this.#local('commit', () => this.#file.flush())
     await this.#local('commit', () => this.#publish())
@@ -189,7 +200,7 @@ export class BlobIngest {
     try {
       // The file first: a row without a file starts over, a file without a row would be in the way unseen.
       await rm(ingestPath(root, this.descriptor.digest), { force: true })
-      ingests.remove(this.descriptor.digest)
+      if (this.#recorded) ingests.remove(this.descriptor.digest)
     } finally {
       await this.#letGo({ committed: this.#moved, kept: 0, replaced: this.#replaced })
     }
@@ -202,6 +213,7 @@ export class BlobIngest {
     this.#state = 'closed'
     let resting: RestingHash | undefined
     try {
+      this.#record()
       await this.#file.flush()
       if (!this.#verified) resting = { hash: this.#hash, bytes: this.#file.written }
     } catch (error) {
@@ -212,20 +224,36 @@ export class BlobIngest {
     }
   }
 
+  /**
+   * The file has been made for the first bytes. Those of a small blob come with its commit: then it needs no row, for what a crash leaves
+   * before the rename is a buffer's worth at most, and goes at the next start.
+   */
+  #begin(): void {
+    if (!this.#committing) this.#record()
+  }
+
+  /** The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next. */
+  #record(): void {
+    if (this.#recorded) return
+    const { ingests, bootId } = this.#context
+    ingests.open(this.descriptor.digest, { size: this.descriptor.size, synced: 0, bootId })
+    this.#recorded = true
+  }
+
   /** A crash between any two of these steps leaves a blob that is whole, or an ingest that goes on; see ContentStore.start. */
   async #publish(): Promise<void> {
-    const { root, ingests, logger } = this.#context
+    const { root, ingests, folders, logger } = this.#context
     const { digest } = this.descriptor
     const target = blobPath(root, digest)
     if (!this.#moved) {
-      this.#replaced = (await fileSize(target)) ?? 0
+      this.#replaced = statSync(target, { throwIfNoEntry: false })?.size ?? 0
       await rename(ingestPath(root, digest), target)
     }
     this.#moved = true
-    await syncFolder(dirname(target))
+    await folders.sync(dirname(target))
     this.#state = 'committed'
     try {
-      ingests.remove(digest)
+      if (this.#recorded) ingests.remove(digest)
     } catch (error) {
       logger.warn({ err: error, digest }, 'the row of a finished ingest stays until the next start')
     }

@@ -375,14 +375,48 @@ t.test('a start puts right what a crash left between two steps', async t => {
   }
 })
 
+t.test('a small blob whose bytes come at once has no file before it is whole, and no row', async t => {
+  const { store, root, ingests } = await openStore(t)
+  const content = seededBytes('small', 5000)
+  const blob = blobOf(content)
+  const ingest = await store.openIngest(blob)
+  await ingest.write(content)
+  t.notOk(existsSync(ingestPath(root, blob.digest)))
+  const rows: unknown[] = []
+  const { open } = ingests
+  ingests.open = (...facts) => {
+    rows.push(facts)
+    open.apply(ingests, facts)
+  }
+  await ingest.commit()
+  t.same(rows, [])
+  t.equal(await store.size(blob.digest), 5000)
+  t.notOk(existsSync(ingestPath(root, blob.digest)))
+})
+
+t.test('a file that no row tells of is not gone on from', async t => {
+  const { store, root } = await openStore(t)
+  const content = seededBytes('leftover', 5000)
+  const blob = blobOf(content)
+  writeFileSync(ingestPath(root, blob.digest), Buffer.alloc(9000, 1))
+  const ingest = await store.openIngest(blob)
+  t.equal(ingest.offset, 0)
+  await writeInChunks(ingest, content)
+  await ingest.commit()
+  t.ok(readFileSync(blobPath(root, blob.digest)).equals(content))
+})
+
 t.test('an ingest that nobody wants can be dropped', async t => {
   const { store } = await openStore(t)
   const content = seededBytes('stale', 4000)
   const blob = blobOf(content)
   const ingest = await store.openIngest(blob)
-  await ingest.write(content.subarray(0, 2500))
-  t.match(store.ingests(), [{ digest: blob.digest, offset: 2500, open: true }])
+  await ingest.write(content.subarray(0, 1500))
   await ingest.close()
+  const again = await store.openIngest(blob)
+  await again.write(content.subarray(1500, 2500))
+  t.match(store.ingests(), [{ digest: blob.digest, offset: 2500, open: true }])
+  await again.close()
   const [summary] = store.ingests()
   t.equal(summary?.open, false)
   t.ok(summary && summary.updatedAt >= summary.startedAt)
