@@ -169,7 +169,7 @@ function fill(stateDir: string): void {
           ...{ path: `mecm/app-${at}`, domain: `registry-${at % sources}.example`, outcome: 'Success', error: null },
           spec: JSON.stringify({ repository: `mecm/app-${at}`, tag: '1', registryRef: source, ...fixed }),
           ...{ lastSynced: now - 3_600_000, manifest: JSON.stringify(manifest) },
-          ...{ dueAt: now + dayMs, trigger: 'schedule', requestedBy: 'schedule' },
+          ...{ dueAt: now + dayMs, trigger: 'schedule', requestedBy: 'schedule', requestedFrom: null },
         },
         [source],
       )

@@ -49,7 +49,7 @@ export interface AuditedParts {
 
 /** Something that is to be audited, and how it is done. */
 export interface Step<T> {
-  readonly event: Pick<AuditEvent, 'who' | 'action' | 'object' | 'detail'>
+  readonly event: Pick<AuditEvent, 'who' | 'from' | 'action' | 'object' | 'detail'>
   work(): T
 }
 

@@ -1,6 +1,7 @@
 /** The images that are kept in sync (Repository): their schedule, their runs, their versions. Used by http/, cli/ and lifecycle. */
 import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
+import type { By } from '../access/tokens.ts'
 import type { State } from '../state/database.ts'
 import { type RepositoryRow, RepositoryRows, type SyncTrigger } from '../state/repositories.ts'
 import { inTransaction } from '../state/transaction.ts'
@@ -66,7 +67,7 @@ export interface RepositoriesOptions extends Omit<SyncParts, 'sources'> {
   readonly random?: () => number
 }
 
-/** All methods that act take `by`: who asked. All throw ManagementError. */
+/** All methods that act take `by`: who asked, and from where. All throw ManagementError. */
 export class Repositories {
   readonly events = new EventEmitter<RepositoryEvents>()
   readonly #options: RepositoriesOptions
@@ -101,7 +102,7 @@ export class Repositories {
   }
 
   /** The first sync begins at once. */
-  create(input: RepositoryInput, by: string): Repository {
+  create(input: RepositoryInput, by: By): Repository {
     const { event, work } = this.#creation(input, by)
     const created = audited(this.#parts, event, work)
     this.#begin([created])
@@ -109,7 +110,7 @@ export class Repositories {
   }
 
   /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
-  createAll(inputs: readonly RepositoryInput[], by: string): readonly Repository[] {
+  createAll(inputs: readonly RepositoryInput[], by: By): readonly Repository[] {
     const steps = inputs.map(input => this.#creation(input, by))
     const created = auditedTogether(this.#parts, steps)
     this.#begin(created)
@@ -117,7 +118,7 @@ export class Repositories {
   }
 
   /** Creates it, or changes its annotations and labels where its spec is the same. @throws `Conflict` where the spec differs. */
-  apply(input: RepositoryInput, by: string): Applied<Repository> {
+  apply(input: RepositoryInput, by: By): Applied<Repository> {
     const { namespace, name, annotations, labels } = input.metadata
     const row = this.#rows.find(namespace, name)
     if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
@@ -146,7 +147,7 @@ export class Repositories {
    * Changes annotations; null removes one. `theriseunion.io/manual-sync` starts a sync: by itself with any value, the one that it has,
    * too; beside others with a new one only, as an object that was read and comes back edited asks for none.
    */
-  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: string): Repository {
+  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: By): Repository {
     const row = this.#row(namespace, name)
     const problems = listAnnotationProblems(changes)
     if (problems.length > 0) throw invalid(repositoryName(namespace, name), problems)
@@ -156,9 +157,9 @@ export class Repositories {
   }
 
   /** Ends its syncs; what is in the local registry stays. */
-  delete(namespace: string, name: string, by: string): void {
+  delete(namespace: string, name: string, by: By): void {
     const object = repositoryName(namespace, name)
-    audited(this.#parts, { who: by, action: 'repositories:delete', object }, () => {
+    audited(this.#parts, { ...by, action: 'repositories:delete', object }, () => {
       const row = this.#row(namespace, name)
       this.#rows.remove(row.uid)
       this.#queue.drop(row.uid)
@@ -167,10 +168,8 @@ export class Repositories {
   }
 
   /** Queues a sync and returns; one that is under way serves for it. Ends roll-backs. Audited with its outcome, when it has ended. */
-  sync(namespace: string, name: string, by: string): { success: boolean; message: string } {
-    const row = this.#row(namespace, name)
-    const message = this.#request(row, 'request', by)
-    return { success: true, message }
+  sync(namespace: string, name: string, by: By): { success: boolean; message: string } {
+    return { success: true, message: this.#request(this.#row(namespace, name), 'request', by) }
   }
 
   /** The last runs, the newest first. */
@@ -205,7 +204,7 @@ export class Repositories {
     namespace: string,
     name: string,
     to: { readonly version: string; readonly tag?: string },
-    by: string,
+    by: By,
     signal: AbortSignal,
   ): Promise<Repository> {
     const row = this.#row(namespace, name)
@@ -215,7 +214,7 @@ export class Repositories {
         'tag: is required: expected one of the tags that it keeps in sync',
       ])
     }
-    const event = { who: by, action: 'repositories:change', object: repositoryName(namespace, name) } as const
+    const event = { ...by, action: 'repositories:change', object: repositoryName(namespace, name) } as const
     const detail = { repository: row.path, tag }
     try {
       const digest = await this.#queue.alone(row, signal, bounded => this.#moveTag(row, tag, to.version, bounded))
@@ -250,7 +249,7 @@ export class Repositories {
     await this.#queue.settle()
   }
 
-  #creation(input: RepositoryInput, by: string): Step<Repository> {
+  #creation(input: RepositoryInput, by: By): Step<Repository> {
     const { metadata, spec } = input
     const { namespace, name } = metadata
     const { repository: path, registryRef, fallbackRefs = [] } = spec
@@ -265,7 +264,7 @@ export class Repositories {
       this.#rows.add(newRow(input, { domain, by, now: this.#now() }), [registryRef, ...fallbackRefs])
       return this.get(namespace, name)
     }
-    return { event: { who: by, action: 'repositories:create', object, detail: { repository: path } }, work }
+    return { event: { ...by, action: 'repositories:create', object, detail: { repository: path } }, work }
   }
 
   #begin(created: readonly Repository[]): void {
@@ -281,19 +280,19 @@ export class Repositories {
     return digest
   }
 
-  #request(row: RepositoryRow, trigger: SyncTrigger, by: string): string {
+  #request(row: RepositoryRow, trigger: SyncTrigger, by: By): string {
     const isRunning = this.#queue.activity(row.uid) !== undefined
     const tags = this.#rows.tags(row.uid)
     if (isRunning && !tags.some(tag => tag.rolledBack)) {
       const message = 'a sync is under way already'
       const object = repositoryName(row.namespace, row.name)
       const detail = { repository: row.path, reason: message }
-      this.#options.audit.record({ who: by, action: 'repositories:sync', object, outcome: 'success', detail })
+      this.#options.audit.record({ ...by, action: 'repositories:sync', object, outcome: 'success', detail })
       return message
     }
     inTransaction(this.#options.state.db, () => {
       this.#rows.endRollBacks(row.uid)
-      this.#rows.setDue(row.uid, { at: this.#now(), trigger, by })
+      this.#rows.setDue(row.uid, { at: this.#now(), trigger, by: by.who, from: by.from })
     })
     this.#queue.beginSoon()
     return isRunning ? 'a sync is under way; another one follows it' : 'the sync is queued'
@@ -302,7 +301,7 @@ export class Repositories {
   #describe(
     row: RepositoryRow,
     { annotations, labels }: { annotations: Texts; labels: Texts },
-    by: string,
+    by: By,
     isOrder = false,
   ): Repository {
     const { namespace, name, uid, path } = row
@@ -311,7 +310,7 @@ export class Repositories {
     const wantsSync = isOrder || isNew
     const after = audited(
       this.#parts,
-      { who: by, action: 'repositories:change', object: repositoryName(namespace, name) },
+      { ...by, action: 'repositories:change', object: repositoryName(namespace, name) },
       () => {
         const search = searchText(name, annotations, path)
         this.#rows.setMetadata({

@@ -1,6 +1,7 @@
 /** A Repository as it is kept and read back: its shapes, and how a row becomes one. Used by the files that keep images in sync. */
 import { randomUUID } from 'node:crypto'
 import { type Static, Type } from 'typebox'
+import type { By } from '../access/tokens.ts'
 import { formatTarget } from '../oci/reference.ts'
 import { Shape } from '../oci/shape.ts'
 import type { RepositoryHoldRow, RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
@@ -171,7 +172,7 @@ export function describeWanted({ repository, tag, tagPattern = '' }: RepositoryS
 /** Of one that is created: its first run is due at once. `now` is epoch milliseconds. */
 export function newRow(
   { metadata, spec }: RepositoryInput,
-  { domain, by, now }: { readonly domain: string; readonly by: string; readonly now: number },
+  { domain, by, now }: { readonly domain: string; readonly by: By; readonly now: number },
 ): Omit<RepositoryRow, 'version' | 'progress'> {
   const { namespace, name, annotations, labels } = metadata
   return {
@@ -181,7 +182,7 @@ export function newRow(
     search: searchText(name, annotations, spec.repository),
     spec: JSON.stringify(spec),
     ...{ outcome: '', lastSynced: null, manifest: null, error: null },
-    ...{ dueAt: now, trigger: 'created', requestedBy: by },
+    ...{ dueAt: now, trigger: 'created', requestedBy: by.who, requestedFrom: by.from ?? null },
   }
 }
 

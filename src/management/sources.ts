@@ -1,6 +1,7 @@
 /** The image sources (RegistrySecret): kept with their secrets encrypted, and asked whether they let us in. Used by http/, cli/ and Repositories. */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import type { By } from '../access/tokens.ts'
 import type { Vault } from '../access/vault.ts'
 import type { ImageError } from '../oci/errors.ts'
 import type { Registries } from '../registry/registries.ts'
@@ -81,7 +82,7 @@ export interface SourcesOptions {
 const defaultLimit = 100
 const maxLimit = 1000
 
-/** All methods that act take `by`: who asked. All throw ManagementError. */
+/** All methods that act take `by`: who asked, and from where. All throw ManagementError. */
 export class Sources {
   readonly #options: SourcesOptions
   readonly #rows: SourceRows
@@ -119,13 +120,13 @@ export class Sources {
     return this.#options.providers.names
   }
 
-  create(input: RegistrySecretInput, by: string): RegistrySecret {
+  create(input: RegistrySecretInput, by: By): RegistrySecret {
     const { event, work } = this.#creation(input, by)
     return audited(this.#parts, event, work)
   }
 
   /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
-  createAll(inputs: readonly RegistrySecretInput[], by: string): readonly RegistrySecret[] {
+  createAll(inputs: readonly RegistrySecretInput[], by: By): readonly RegistrySecret[] {
     return auditedTogether(
       this.#parts,
       inputs.map(input => this.#creation(input, by)),
@@ -133,7 +134,7 @@ export class Sources {
   }
 
   /** Creates it, or changes its annotations and labels where its spec is the same. @throws `Conflict` where the spec differs. */
-  apply(input: RegistrySecretInput, by: string): Applied<RegistrySecret> {
+  apply(input: RegistrySecretInput, by: By): Applied<RegistrySecret> {
     const { namespace, name, annotations, labels } = input.metadata
     const row = this.#rows.find(namespace, name)
     if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
@@ -165,12 +166,7 @@ export class Sources {
   }
 
   /** Changes annotations; null removes one. */
-  annotate(
-    namespace: string,
-    name: string,
-    changes: Readonly<Record<string, string | null>>,
-    by: string,
-  ): RegistrySecret {
+  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: By): RegistrySecret {
     const row = this.#row(namespace, name)
     const problems = listAnnotationProblems(changes)
     if (problems.length > 0) throw invalid(sourceName(namespace, name), problems)
@@ -179,9 +175,9 @@ export class Sources {
   }
 
   /** Removes it and its stored secret. @throws `Conflict` while a Repository refers to it. */
-  delete(namespace: string, name: string, by: string): void {
+  delete(namespace: string, name: string, by: By): void {
     const object = sourceName(namespace, name)
-    audited(this.#parts, { who: by, action: 'sources:delete', object }, () => {
+    audited(this.#parts, { ...by, action: 'sources:delete', object }, () => {
       const row = this.#row(namespace, name)
       const users = this.#repositories.referringTo(namespace, name)
       if (users.length > 0) {
@@ -203,7 +199,7 @@ export class Sources {
     namespace: string,
     name: string,
     given: GivenCredentials,
-    by: string,
+    by: By,
     signal: AbortSignal,
   ): Promise<Verification> {
     const row = this.#row(namespace, name)
@@ -213,7 +209,7 @@ export class Sources {
     const access = () => (isStored ? this.#directory.of(row) : this.#directory.with(row, given))
     const result = await this.#checks.check(row, access, signal)
     this.#options.audit.record({
-      ...{ who: by, action: 'sources:verify', object: sourceName(namespace, name) },
+      ...{ ...by, action: 'sources:verify', object: sourceName(namespace, name) },
       outcome: result.success ? 'success' : 'failure',
       detail: { domain: given.domain ?? row.domain, ...(result.code === undefined ? {} : { reason: result.code }) },
     })
@@ -285,7 +281,7 @@ export class Sources {
     await this.#checks.settle()
   }
 
-  #creation({ metadata, spec }: RegistrySecretInput, by: string): Step<RegistrySecret> {
+  #creation({ metadata, spec }: RegistrySecretInput, by: By): Step<RegistrySecret> {
     const { namespace, name, annotations, labels } = metadata
     const object = sourceName(namespace, name)
     const { provider, domain, username = null, password } = spec
@@ -304,16 +300,12 @@ export class Sources {
       })
       return this.get(namespace, name)
     }
-    return { event: { who: by, action: 'sources:create', object, detail: { provider, domain } }, work }
+    return { event: { ...by, action: 'sources:create', object, detail: { provider, domain } }, work }
   }
 
-  #describe(
-    row: SourceRow,
-    { annotations, labels }: { annotations: Texts; labels: Texts },
-    by: string,
-  ): RegistrySecret {
+  #describe(row: SourceRow, { annotations, labels }: { annotations: Texts; labels: Texts }, by: By): RegistrySecret {
     const { namespace, name, uid, domain } = row
-    return audited(this.#parts, { who: by, action: 'sources:change', object: sourceName(namespace, name) }, () => {
+    return audited(this.#parts, { ...by, action: 'sources:change', object: sourceName(namespace, name) }, () => {
       const search = searchText(name, annotations, domain)
       this.#rows.setMetadata({ uid, annotations: JSON.stringify(annotations), labels: JSON.stringify(labels), search })
       return this.get(namespace, name)

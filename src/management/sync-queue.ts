@@ -219,9 +219,10 @@ export class SyncQueue {
   /** What somebody asked for is audited with its outcome; what the schedule does stands in the runs. */
   #audit(row: RepositoryRow, run: SyncRun): void {
     if (run.trigger === 'schedule') return
-    const { namespace, name, requestedBy } = row
+    const { namespace, name, requestedBy, requestedFrom } = row
     this.#options.audit.record({
-      ...{ who: requestedBy, action: 'repositories:sync', object: repositoryName(namespace, name) },
+      ...{ who: requestedBy, from: requestedFrom ?? undefined },
+      ...{ action: 'repositories:sync', object: repositoryName(namespace, name) },
       outcome: run.outcome === 'Success' ? 'success' : 'failure',
       detail: {
         ...{ repository: row.path, bytes: run.bytesMoved, durationMs: run.durationMs },

@@ -25,6 +25,8 @@ export interface RepositoryRow extends ObjectRow {
   readonly dueAt: number
   readonly trigger: SyncTrigger
   readonly requestedBy: string
+  /** The address of the call that asked for it; null without one. */
+  readonly requestedFrom: string | null
 }
 
 /** What a Repository has put under a tag. */
@@ -54,6 +56,9 @@ export interface RepositoryHoldRow {
   readonly tag: string | null
   readonly digest: string | null
 }
+
+/** Namespace, name, uid, version, created at, annotations, labels, search. */
+type MetadataValues = [string, string, string, number, number, string, string, string]
 
 interface TagColumns extends Omit<RepositoryTagRow, 'rolledBack'> {
   readonly rolledBack: number
@@ -88,7 +93,8 @@ export class RepositoryRows {
   add(row: Omit<RepositoryRow, 'version' | 'progress'>, sources: readonly { namespace: string; name: string }[]): void {
     const { namespace, name, uid, createdAt, annotations, labels, search } = row
     const meta = [namespace, name, uid, nextVersion(this.#db), createdAt, annotations, labels, search] as const
-    this.#sql.add.run(...meta, row.path, row.domain, row.spec, row.dueAt, row.trigger, row.requestedBy)
+    const due = [row.dueAt, row.trigger, row.requestedBy, row.requestedFrom] as const
+    this.#sql.add.run(...meta, row.path, row.domain, row.spec, ...due)
     for (const [position, source] of sources.entries()) {
       this.#sql.addSource.run(uid, position, source.namespace, source.name)
     }
@@ -99,8 +105,11 @@ export class RepositoryRows {
   }
 
   /** Makes the next run due. */
-  setDue(uid: string, { at, trigger, by }: { at: number; trigger: SyncTrigger; by: string }): void {
-    this.#sql.setDue.run(at, trigger, by, uid)
+  setDue(
+    uid: string,
+    { at, trigger, by, from }: { at: number; trigger: SyncTrigger; by: string; from?: string | undefined },
+  ): void {
+    this.#sql.setDue.run(at, trigger, by, from ?? null, uid)
   }
 
   /** What is due, the longest overdue first. */
@@ -172,7 +181,7 @@ function toTag(row: TagColumns): RepositoryTagRow {
 }
 
 const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, progress, due_at AS dueAt, trigger,
-  requested_by AS requestedBy`
+  requested_by AS requestedBy, requested_from AS requestedFrom`
 
 const holdsQuery = `SELECT r.namespace, r.name, r.path, t.tag, t.digest FROM repositories r JOIN repository_tags t ON t.uid = r.uid
   UNION ALL
@@ -217,12 +226,10 @@ function prepareObjects(db: Database.Database) {
     ),
     findByUid: db.prepare<[string], RepositoryRow>(`SELECT ${columns} FROM repositories WHERE uid = ?`),
     withPath: db.prepare<[string], RepositoryRow>(`SELECT ${columns} FROM repositories WHERE path = ?`),
-    add: db.prepare<
-      [string, string, string, number, number, string, string, string, string, string, string, number, string, string]
-    >(
+    add: db.prepare<[...MetadataValues, string, string, string, number, string, string, string | null]>(
       `INSERT INTO repositories (namespace, name, uid, version, created_at, annotations, labels, search, path, domain, spec, outcome,
-         progress, due_at, trigger, requested_by)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?, ?, ?)`,
+         progress, due_at, trigger, requested_by, requested_from)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, ?, ?, ?, ?)`,
     ),
     addSource: db.prepare<[string, number, string, string]>(
       'INSERT INTO repository_sources (uid, position, namespace, name) VALUES (?, ?, ?, ?)',
@@ -230,8 +237,8 @@ function prepareObjects(db: Database.Database) {
     setMetadata: db.prepare<[string, string, string, number, string]>(
       'UPDATE repositories SET annotations = ?, labels = ?, search = ?, version = ? WHERE uid = ?',
     ),
-    setDue: db.prepare<[number, string, string, string]>(
-      'UPDATE repositories SET due_at = ?, trigger = ?, requested_by = ? WHERE uid = ?',
+    setDue: db.prepare<[number, string, string, string | null, string]>(
+      'UPDATE repositories SET due_at = ?, trigger = ?, requested_by = ?, requested_from = ? WHERE uid = ?',
     ),
     due: db.prepare<[number, number], RepositoryRow>(
       `SELECT ${columns} FROM repositories WHERE due_at <= ? ORDER BY due_at LIMIT ?`,

@@ -231,7 +231,7 @@ t.test('--watch shows what changes until it is interrupted', async t => {
       })
     })
   await shows('nginx')
-  management.repositories.create(readRepository(parse(repository().replace('nginx}', 'second}'))), 'test')
+  management.repositories.create(readRepository(parse(repository().replace('nginx}', 'second}'))), { who: 'test' })
   await shows('second')
   child.kill('SIGINT')
   t.match(await end, { status: 0, stdout: /^NAME[\s\S]*nginx[\s\S]*second/ })

@@ -61,15 +61,15 @@ t.test('Harbor: a robot that may only pull is served by the registry itself', as
 
 t.test('Harbor: health, credentials, paths', async t => {
   const well = await openHarbor(t)
-  t.match(await well.sources.verify('default', 'main', {}, 'anna', signal), {
+  t.match(await well.sources.verify('default', 'main', {}, { who: 'anna' }, signal), {
     success: true,
     message: /accepts the user robot\$sync$/,
   })
   const given = { username: robot.username, password: 'wrong' }
-  t.match(await well.sources.verify('default', 'main', given, 'anna', signal), { success: false })
+  t.match(await well.sources.verify('default', 'main', given, { who: 'anna' }, signal), { success: false })
   t.match(well.sources.pathProblem({ namespace: 'default', name: 'main' }, 'nginx'), /begins with its project/)
   const ill = await openHarbor(t, { ill: ['database', 'redis'] })
-  t.match(await ill.sources.verify('default', 'main', {}, 'anna', signal), {
+  t.match(await ill.sources.verify('default', 'main', {}, { who: 'anna' }, signal), {
     success: true,
     message: /Harbor says that it is not healthy: database, redis/,
   })

@@ -95,7 +95,7 @@ t.test('a failing source is tried so often as the Repository says, a refusal onc
 
   site.upstream.clearFaults()
   site.upstream.clearLog()
-  t.match(site.repositories.sync('default', 'app', 'bea'), { success: true })
+  t.match(site.repositories.sync('default', 'app', { who: 'bea' }), { success: true })
   await reached(site, 'Success')
   t.notOk(site.repositories.get('default', 'app').status.error, 'the error goes with the next success')
 
@@ -139,9 +139,9 @@ t.test('deleting ends its sync, and leaves the images', async t => {
   addRepository(site)
   await reached(site, 'Success')
   site.upstream.fault({ kind: 'manifest' }, { do: 'hang' })
-  site.repositories.sync('default', 'app', 'anna')
+  site.repositories.sync('default', 'app', { who: 'anna' })
   await site.upstream.until(() => site.upstream.count({ kind: 'manifest', method: 'HEAD' }) > 1)
-  site.repositories.delete('default', 'app', 'anna')
+  site.repositories.delete('default', 'app', { who: 'anna' })
   await site.repositories.tick()
   t.throws(() => site.repositories.get('default', 'app'), { name: 'ManagementError', reason: 'NotFound' })
   t.ok(site.store.findTag('mecm/app', '1'))
@@ -200,7 +200,7 @@ t.test('a fallback serves when the first source fails, and the failing one is as
   await both.sources.tick()
   t.equal(both.sources.get('default', 'main').status.verifyStatus, 'failed', 'it was looked at because of that')
   site.upstream.clearLog()
-  both.repositories.sync('default', 'app', 'anna')
+  both.repositories.sync('default', 'app', { who: 'anna' })
   await both.repositories.tick()
   t.equal(site.upstream.count(), 0, 'the healthy one is asked first')
 })
@@ -246,7 +246,7 @@ t.test('versions are compared, rolled back to, and kept there until somebody sta
   t.ok(difference.bytes.shared > 4000 && difference.bytes.onlyInB > difference.bytes.onlyInA)
 
   site.upstream.clearLog()
-  const back = await site.repositories.rollBack('default', 'app', { version: old }, 'bea', signal)
+  const back = await site.repositories.rollBack('default', 'app', { version: old }, { who: 'bea' }, signal)
   t.same(back.status.rolledBack, { 1: old })
   t.equal(site.upstream.count(), 0, 'nothing is asked of the source')
   t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, old)
@@ -259,12 +259,12 @@ t.test('versions are compared, rolled back to, and kept there until somebody sta
   site.clock.now += hourMs
   await site.repositories.tick()
   t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, old, 'the schedule leaves it')
-  site.repositories.sync('default', 'app', 'bea')
+  site.repositories.sync('default', 'app', { who: 'bea' })
   await site.repositories.tick()
   t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, root.descriptor.digest, 'a wish does not')
   t.notOk(site.repositories.get('default', 'app').status.rolledBack)
 
-  await t.rejects(site.repositories.rollBack('default', 'app', { version: 'none' }, 'bea', signal), {
+  await t.rejects(site.repositories.rollBack('default', 'app', { version: 'none' }, { who: 'bea' }, signal), {
     name: 'ManagementError',
     reason: 'NotFound',
   })
@@ -285,13 +285,13 @@ t.test('annotations: people edit theirs, manual-sync starts a sync', async t => 
   addRepository(site)
   await reached(site, 'Success')
   const shown = { 'theriseunion.io/display-name': 'The shop', 'theriseunion.io/description': 'For tills' }
-  t.match(site.repositories.annotate('default', 'app', shown, 'bea').metadata.annotations, shown)
+  t.match(site.repositories.annotate('default', 'app', shown, { who: 'bea' }).metadata.annotations, shown)
   t.equal(site.repositories.runs('default', 'app').length, 1)
   t.equal(site.repositories.list({ namespaces: 'all', search: 'the SHOP' }).totalItems, 1)
-  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'bea')
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, { who: 'bea' })
   await site.repositories.tick()
   t.match(site.repositories.runs('default', 'app')[0], { trigger: 'annotation', by: 'bea' })
-  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, 'cleo')
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': '2026-11-21' }, { who: 'cleo' })
   await site.repositories.tick()
   t.match(
     site.repositories.runs('default', 'app')[0],
@@ -299,8 +299,8 @@ t.test('annotations: people edit theirs, manual-sync starts a sync', async t => 
     'the same value is an order',
   )
   const readBack = { ...shown, 'theriseunion.io/manual-sync': '2026-11-21', 'theriseunion.io/description': 'edited' }
-  site.repositories.annotate('default', 'app', readBack, 'bea')
-  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': null }, 'bea')
+  site.repositories.annotate('default', 'app', readBack, { who: 'bea' })
+  site.repositories.annotate('default', 'app', { 'theriseunion.io/manual-sync': null }, { who: 'bea' })
   await site.repositories.tick()
   t.equal(site.repositories.runs('default', 'app').length, 3, 'what comes back with an edited object is none')
 })
@@ -334,23 +334,23 @@ t.test('namespaces, conflicts and missing sources', async t => {
       reason: 'Conflict',
     },
   )
-  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+  t.throws(() => site.sources.delete('default', 'main', { who: 'anna' }), {
     name: 'ManagementError',
     reason: 'Conflict',
     message: /"app", one of another namespace: delete those first/,
   })
   for (const name of ['b', 'c', 'd']) addRepository(site, {}, { name })
-  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+  t.throws(() => site.sources.delete('default', 'main', { who: 'anna' }), {
     message: /"app", "b", "c", 1 more, one of another namespace/,
   })
-  for (const name of ['app', 'b', 'c', 'd']) site.repositories.delete('default', name, 'anna')
-  t.throws(() => site.sources.delete('default', 'main', 'anna'), {
+  for (const name of ['app', 'b', 'c', 'd']) site.repositories.delete('default', name, { who: 'anna' })
+  t.throws(() => site.sources.delete('default', 'main', { who: 'anna' }), {
     name: 'ManagementError',
     reason: 'Conflict',
     message: /another namespace/,
   })
-  site.repositories.delete('other', 'app', 'anna')
-  site.sources.delete('default', 'main', 'anna')
+  site.repositories.delete('other', 'app', { who: 'anna' })
+  site.sources.delete('default', 'main', { who: 'anna' })
   t.throws(() => site.sources.get('default', 'main'), { name: 'ManagementError', reason: 'NotFound' })
 })
 
@@ -378,7 +378,7 @@ t.test('so many at once, and 20 runs are remembered', async t => {
   await Promise.all(['a', 'b', 'c', 'd'].map(name => reached(site, 'Success', { name })))
   t.equal(most, 2)
   for (let at = 0; at < 25; at++) {
-    site.repositories.sync('default', 'a', 'anna')
+    site.repositories.sync('default', 'a', { who: 'anna' })
     await site.repositories.tick()
   }
   t.equal(site.repositories.runs('default', 'a').length, 20)
@@ -417,10 +417,10 @@ t.test('many are created together, and only then synced', async t => {
         spec: { repository: 'mecm/app', tag, registryRef: { name: 'main', namespace: 'default' } },
       }),
     )
-  t.throws(() => site.repositories.createAll(wanted('1', '2', '1'), 'bea'), { message: /^items\[2\]/ })
+  t.throws(() => site.repositories.createAll(wanted('1', '2', '1'), { who: 'bea' }), { message: /^items\[2\]/ })
   t.same(told, [])
   t.equal(site.repositories.list({ namespaces: 'all' }).totalItems, 0)
-  site.repositories.createAll(wanted('1', '2'), 'bea')
+  site.repositories.createAll(wanted('1', '2'), { who: 'bea' })
   t.same(told, ['app-1', 'app-2'])
   await reached(site, 'Success', { name: 'app-1' })
 })

@@ -36,10 +36,10 @@ t.test('a source is told without its password, in every place', async t => {
     },
     spec: { domain: site.upstream.host, username: 'robot', provider: 'other' },
   })
-  await site.sources.verify('default', 'main', {}, 'anna', signal)
+  await site.sources.verify('default', 'main', {}, { who: 'anna' }, signal)
   const told = [site.sources.list({ namespaces: 'all' }), site.audit.list().items, databaseText(site)]
   t.notMatch(JSON.stringify(told), new RegExp(secret))
-  site.sources.delete('default', 'main', 'anna')
+  site.sources.delete('default', 'main', { who: 'anna' })
   t.equal(site.state.db.prepare('SELECT count(*) FROM secrets').pluck().get(), 0, 'the secret goes with its source')
   t.same(
     site.audit.list().items.map(({ action, outcome }) => `${action} ${outcome}`),
@@ -51,7 +51,7 @@ t.test('verify asks with the credentials, and writes down what came of it', asyn
   for (const scheme of ['basic', 'bearer'] as const) {
     const site = await open(t, { auth: { ...basic, scheme } })
     addSource(site, site.upstream.host, { username: 'robot', password: secret })
-    const found = await site.sources.verify('default', 'main', {}, 'anna', signal)
+    const found = await site.sources.verify('default', 'main', {}, { who: 'anna' }, signal)
     t.match(found, { success: true, message: /answers in \d+ ms and accepts the user robot/ })
     const { annotations } = site.sources.get('default', 'main').metadata
     t.equal(annotations['theriseunion.io/verify-status'], 'success')
@@ -60,7 +60,7 @@ t.test('verify asks with the credentials, and writes down what came of it', asyn
     t.ok((site.sources.get('default', 'main').status.latencyMs ?? 0) > 0)
 
     const given = { domain: site.upstream.host, username: 'robot', password: 'wrong' }
-    t.match(await site.sources.verify('default', 'main', given, 'anna', signal), {
+    t.match(await site.sources.verify('default', 'main', given, { who: 'anna' }, signal), {
       success: false,
       message: /^wrong credentials: .* refuses the user name or the password of robot/,
     })
@@ -73,12 +73,12 @@ t.test('the stored password goes to no other domain', async t => {
   const other = await FakeRegistry.start({ auth: basic })
   t.teardown(() => other.stop())
   addSource(site, site.upstream.host, { username: 'robot', password: secret })
-  await site.sources.verify('default', 'main', { domain: other.host }, 'anna', signal)
+  await site.sources.verify('default', 'main', { domain: other.host }, { who: 'anna' }, signal)
   t.ok(
     other.requests.every(request => request.headers.authorization === undefined),
     'nothing was shown',
   )
-  await t.rejects(site.sources.verify('default', 'main', { username: 'robot' }, 'anna', signal), {
+  await t.rejects(site.sources.verify('default', 'main', { username: 'robot' }, { who: 'anna' }, signal), {
     name: 'ManagementError',
     reason: 'Invalid',
   })
@@ -99,7 +99,7 @@ t.test('what is wrong, in plain words', async t => {
   })
   const check = async (domain: string, name: string) => {
     addSource(site, domain, { name })
-    return await site.sources.verify('default', name, {}, 'anna', signal)
+    return await site.sources.verify('default', name, {}, { who: 'anna' }, signal)
   }
   t.match(await check('no-such-host.invalid', 'dns'), { success: false, message: /^no such host: .*no-such-host/ })
   t.match(await check(goneHost, 'gone'), { success: false, message: /does not answer; check the domain, the port/ })
@@ -112,12 +112,12 @@ t.test('what is wrong, in plain words', async t => {
     verifyTimeoutMs: 300,
   })
   addSource(plain, hostOf(page), { name: 'page' })
-  t.match(await plain.sources.verify('default', 'page', {}, 'anna', signal), {
+  t.match(await plain.sources.verify('default', 'page', {}, { who: 'anna' }, signal), {
     success: false,
     message: /^not a registry: /,
   })
   addSource(plain, hostOf(silentServer), { name: 'silent' })
-  t.match(await plain.sources.verify('default', 'silent', {}, 'anna', signal), {
+  t.match(await plain.sources.verify('default', 'silent', {}, { who: 'anna' }, signal), {
     success: false,
     message: /did not answer within 0\.3 s/,
   })
@@ -127,12 +127,12 @@ t.test('what is wrong, in plain words', async t => {
 t.test('an anonymous source, and credentials that nobody looks at', async t => {
   const site = await open(t)
   addSource(site, site.upstream.host)
-  t.match(await site.sources.verify('default', 'main', {}, 'anna', signal), {
+  t.match(await site.sources.verify('default', 'main', {}, { who: 'anna' }, signal), {
     success: true,
     message: /lets us in without credentials/,
   })
   addSource(site, site.upstream.host, { name: 'named', username: 'robot', password: secret })
-  t.match(await site.sources.verify('default', 'named', {}, 'anna', signal), {
+  t.match(await site.sources.verify('default', 'named', {}, { who: 'anna' }, signal), {
     success: true,
     message: /lets everybody read; whether it knows the user robot it does not say/,
   })
@@ -162,9 +162,9 @@ t.test('search, pages, namespaces, annotations, apply', async t => {
   t.same(names({ namespaces: ['default'], page: 2, limit: 2 }), ['default/gamma'])
   t.same(names({ namespaces: 'all', search: 'ALPHA' }), ['default/alpha', 'other/alpha'])
   t.equal(site.sources.list({ namespaces: 'all', limit: 1 }).totalItems, 4)
-  site.sources.annotate('default', 'beta', { 'theriseunion.io/display-name': 'Main Harbor' }, 'bea')
+  site.sources.annotate('default', 'beta', { 'theriseunion.io/display-name': 'Main Harbor' }, { who: 'bea' })
   t.same(names({ namespaces: 'all', search: 'main harbor' }), ['default/beta'])
-  t.throws(() => site.sources.annotate('default', 'beta', { 'theriseunion.io/domain': 'x' }, 'bea'), {
+  t.throws(() => site.sources.annotate('default', 'beta', { 'theriseunion.io/domain': 'x' }, { who: 'bea' }), {
     name: 'ManagementError',
     reason: 'Invalid',
   })
@@ -175,16 +175,16 @@ t.test('search, pages, namespaces, annotations, apply', async t => {
       metadata: { name: 'delta', labels },
       spec: { domain: 'delta.example', provider: 'other', username: 'u', password },
     })
-  t.equal(site.sources.apply(document('p1'), 'bea').outcome, 'created')
-  t.equal(site.sources.apply(document('p1'), 'bea').outcome, 'unchanged')
-  t.equal(site.sources.apply(document('p1', { site: 'a' }), 'bea').outcome, 'configured')
+  t.equal(site.sources.apply(document('p1'), { who: 'bea' }).outcome, 'created')
+  t.equal(site.sources.apply(document('p1'), { who: 'bea' }).outcome, 'unchanged')
+  t.equal(site.sources.apply(document('p1', { site: 'a' }), { who: 'bea' }).outcome, 'configured')
   const labelled = (selector: string) => names({ namespaces: 'all', labels: parseLabelSelector(selector) ?? [] })
   t.same(labelled('site=a'), ['default/delta'])
   t.same(labelled('site in (a,b),!other'), ['default/delta'])
   t.same(labelled('site'), ['default/delta'])
   const others = names({ namespaces: 'all' }).filter(name => name !== 'default/delta')
   for (const selector of ['site!=a', 'site notin (a,b)', '!site']) t.same(labelled(selector), others, selector)
-  t.throws(() => site.sources.apply(document('p2'), 'bea'), { name: 'ManagementError', reason: 'Conflict' })
+  t.throws(() => site.sources.apply(document('p2'), { who: 'bea' }), { name: 'ManagementError', reason: 'Conflict' })
 })
 
 t.test('many are created together or not at all, and what was undone is not on record', async t => {
@@ -196,8 +196,8 @@ t.test('many are created together or not at all, and what was undone is not on r
         spec: { domain: `${name}.example`, provider: 'other', username: 'u', password: 'p' },
       }),
     )
-  t.equal(site.sources.createAll(wanted('a', 'b'), 'bea').length, 2)
-  t.throws(() => site.sources.createAll(wanted('c', 'd', 'a'), 'bea'), {
+  t.equal(site.sources.createAll(wanted('a', 'b'), { who: 'bea' }).length, 2)
+  t.throws(() => site.sources.createAll(wanted('c', 'd', 'a'), { who: 'bea' }), {
     reason: 'AlreadyExists',
     message: /^items\[2\]: .*"a" already exists.*nothing was created$/,
     object: { name: 'a' },

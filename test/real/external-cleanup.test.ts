@@ -50,7 +50,7 @@ async function openSite(t: Test, options: { readonly deletes: boolean; readonly 
       metadata: { name: 'all', namespace: 'default', annotations: {}, labels: {} },
       spec: { unusedDays: 1, exclude },
     },
-    'anna',
+    { who: 'anna' },
   )
   return { registry, images, policies }
 }
@@ -101,7 +101,7 @@ t.test('with deletes on: what nobody else needs goes, a manifest that a kept tag
   const dry = await policies.dryRun('default', 'all', unending)
   const going = dry.items.filter(item => item.action === 'remove').map(item => item.tag)
   t.same(going.sort(), ['1', '2', 'amd64'], 'what the registry refuses is known only once it is asked')
-  const report = await policies.run('default', 'all', 'anna', unending)
+  const report = await policies.run('default', 'all', { who: 'anna' }, unending)
   t.same(kept(report), [
     '2: HOST removes a tag only with its manifest, and latest needs that',
     'all: the policy excludes it',
@@ -121,7 +121,7 @@ t.test(
   { skip },
   async t => {
     const { registry, policies } = await openSite(t, { deletes: true, keep: ['1'] })
-    const report = await policies.run('default', 'all', 'anna', unending)
+    const report = await policies.run('default', 'all', { who: 'anna' }, unending)
     t.same(kept(report), ['1: the policy excludes it'])
     t.same(await tagsOf(registry), ['1'])
   },
@@ -129,7 +129,7 @@ t.test(
 
 t.test('with deletes off: everything stays, and the report says for each image why', { skip }, async t => {
   const { registry, policies } = await openSite(t, { deletes: false, keep: ['all'] })
-  const report = await policies.run('default', 'all', 'anna', unending)
+  const report = await policies.run('default', 'all', { who: 'anna' }, unending)
   t.equal(kept(report).length, 5)
   t.match(kept(report)[0], /^1: HOST does not allow removal .*: remove mecm\/web:1 there$/)
   t.same(await tagsOf(registry), ['1', '2', 'all', 'amd64', 'latest'])

@@ -33,7 +33,7 @@ t.test('a docker-registry as a source', { skip: lacking('docker-registry', 'htpa
   addSource(site, server.host, login)
   addSource(site, server.host, { ...login, name: 'wrong', password: 'wrong' })
   addSource(site, server.host, { name: 'anonymous' })
-  const verify = (name: string) => site.sources.verify('default', name, {}, 'anna', signal)
+  const verify = (name: string) => site.sources.verify('default', name, {}, { who: 'anna' }, signal)
   t.match(await verify('main'), { success: true, message: /accepts the user robot/ })
   t.match(await verify('wrong'), { success: false, message: /^wrong credentials/ })
   t.match(await verify('anonymous'), { success: false, message: /wants credentials, and none were given/ })
@@ -50,7 +50,7 @@ t.test('a docker-registry as a source', { skip: lacking('docker-registry', 'htpa
   await reached(site, 'Success')
   const first = site.repositories.runs('default', 'app')[0]?.bytesMoved ?? 0
   await push('1.28.0')
-  site.repositories.sync('default', 'app', 'anna')
+  site.repositories.sync('default', 'app', { who: 'anna' })
   await site.repositories.tick()
   const [run] = site.repositories.runs('default', 'app')
   t.match(run, { outcome: 'Success' })

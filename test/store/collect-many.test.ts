@@ -53,7 +53,7 @@ t.test(`collects ${blobCount} blobs with pulls going on, none failing`, async t 
 t.test(`a dry run over ${paths} images of 10 tags`, async t => {
   const { root, state, policies } = await openCleanupSite(t)
   fill(root, state.db, { images: paths, tags: 10, files: false })
-  policies.create(readImageCleanupPolicy({ metadata: { name: 'p' }, spec: { keepRecent: 3 } }), 'anna')
+  policies.create(readImageCleanupPolicy({ metadata: { name: 'p' }, spec: { keepRecent: 3 } }), { who: 'anna' })
   const started = performance.now()
   const report = await policies.dryRun('default', 'p', whenever)
   const ms = performance.now() - started

@@ -3,6 +3,7 @@
  * that it has read, or the part of it that a person has marked.
  */
 import type { FastifyRequest } from 'fastify'
+import type { By } from '../../access/tokens.ts'
 import { isMapping } from '../../management/fields.ts'
 import { ManagementError } from '../../management/management-error.ts'
 import type { Collection, ToldObject } from './face.ts'
@@ -26,7 +27,7 @@ export interface Creation<Input> {
   readonly collection: Collection<Input>
   /** @throws ManagementError with every wrong field. */
   read(document: unknown): Input
-  readonly by: string
+  readonly by: By
 }
 
 /** Creates all of them, or none. @throws StatusError that names each item by its place in the list. */
@@ -61,16 +62,15 @@ export interface Deletion {
 export function deleteAll(items: readonly unknown[], deletion: Deletion): void {
   const { request, gate, resource, collection } = deletion
   const named = items.map((item, at) => readName(item, at, deletion))
-  const names = [...new Map(named.map(one => [`${one.namespace}/${one.name}`, one])).values()]
-  const byNamespace = new Map(names.map(({ namespace }) => [namespace, '']))
-  for (const namespace of byNamespace.keys()) {
-    byNamespace.set(namespace, gate.enter(request, resource.rights.delete, { resource, namespace }))
-  }
+  const names = [...new Map(named.map(one => [`${one.namespace}/${one.name}`, one])).values()].map(one => ({
+    ...one,
+    by: gate.enter(request, resource.rights.delete, { resource, namespace: one.namespace }),
+  }))
   for (const { namespace, name } of names) collection.get(namespace, name)
   const left: string[] = []
-  for (const { namespace, name } of names) {
+  for (const { namespace, name, by } of names) {
     try {
-      collection.delete(namespace, name, byNamespace.get(namespace) ?? '')
+      collection.delete(namespace, name, by)
     } catch (error) {
       if (!(error instanceof ManagementError)) throw error
       left.push(`${namespace}/${name}: ${error.message}`)

@@ -1,9 +1,10 @@
 /**
  * What the routes of image management ask of the rooms behind them; the classes of management/ fit structurally, tests give small ones
- * of their own. Methods that name an object throw a ManagementError `NotFound` where there is none; `by` is who asked.
+ * of their own. Methods that name an object throw a ManagementError `NotFound` where there is none; `by` is who asked, and from where.
  */
 import type { FastifyRequest } from 'fastify'
 import type { Caller, Right } from '../../access/roles.ts'
+import type { By } from '../../access/tokens.ts'
 import type { Policies } from '../../management/lifecycle/policies.ts'
 import type { Applied, ListQuery, Page } from '../../management/objects.ts'
 import type { Repositories } from '../../management/repositories.ts'
@@ -27,15 +28,15 @@ export interface Collection<Input> {
   list(query: ListQuery): Page<ToldObject>
   get(namespace: string, name: string): ToldObject
   /** @throws ManagementError `AlreadyExists`, or `NotFound` or `Invalid` for what it refers to. */
-  create(input: Input, by: string): ToldObject
+  create(input: Input, by: By): ToldObject
   /** All of them, or none. @throws the same, with the place of the one that is refused. */
-  createAll(inputs: readonly Input[], by: string): readonly ToldObject[]
+  createAll(inputs: readonly Input[], by: By): readonly ToldObject[]
   /** @throws ManagementError `Conflict` where what stands there has another spec. */
-  apply(input: Input, by: string): Applied<ToldObject>
+  apply(input: Input, by: By): Applied<ToldObject>
   /** Sets annotations that people may edit; `null` takes one away. */
-  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: string): ToldObject
+  annotate(namespace: string, name: string, changes: Readonly<Record<string, string | null>>, by: By): ToldObject
   /** @throws ManagementError `Conflict` while it is in use. */
-  delete(namespace: string, name: string, by: string): void
+  delete(namespace: string, name: string, by: By): void
 }
 
 export type SourcesFace = Pick<

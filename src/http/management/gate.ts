@@ -1,6 +1,7 @@
 /** Who may pass: asked by every route of image management before it does anything. Contract, "Roles". */
 import type { FastifyRequest } from 'fastify'
 import { allows, type Caller, namespacesOf, type Right } from '../../access/roles.ts'
+import type { By } from '../../access/tokens.ts'
 import type { AccessFace } from './face.ts'
 import type { Resource } from './resources.ts'
 import { StatusError } from './status.ts'
@@ -19,15 +20,11 @@ export class Gate {
     this.#access = access
   }
 
-  /** The caller's name. @throws StatusError 401 without a token, 403 that names the missing right and the namespace. */
-  enter(
-    request: FastifyRequest,
-    right: Right,
-    object: { resource: Resource; namespace: string; name?: string },
-  ): string {
+  /** Who calls, and from where. @throws StatusError 401 without a token, 403 that names the missing right and the namespace. */
+  enter(request: FastifyRequest, right: Right, object: { resource: Resource; namespace: string; name?: string }): By {
     const caller = this.#callerOf(request)
     const { resource, namespace, name } = object
-    if (allows(caller, right, namespace)) return caller.name
+    if (allows(caller, right, namespace)) return { who: caller.name, from: request.ip }
     this.#access.denied(request, right, { kind: resource.kind, namespace, name: name ?? '' })
     throw new StatusError(
       403,

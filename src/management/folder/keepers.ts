@@ -1,4 +1,5 @@
 /** The four kinds behind one face, for the folder of documents: declared and taken away, whoever keeps them. */
+import type { By } from '../../access/tokens.ts'
 import type { Plans } from '../../plans/plans.ts'
 import {
   type DocumentKind,
@@ -41,7 +42,7 @@ export interface Keeper {
 }
 
 /** As the audit names whoever put documents into the folder. */
-const by = 'documents-folder'
+const by: By = { who: 'documents-folder' }
 
 export function keepersOf({
   sources,
@@ -63,8 +64,8 @@ const place: Place = { defaultNamespace: 'default' }
 
 interface Kept<Input> {
   get(namespace: string, name: string): { readonly metadata: { readonly uid: string } }
-  apply(input: Input, by: string): Applied<unknown>
-  delete(namespace: string, name: string, by: string): void
+  apply(input: Input, by: By): Applied<unknown>
+  delete(namespace: string, name: string, by: By): void
 }
 
 function keeper<Input extends { readonly metadata: GivenMetadata }>(

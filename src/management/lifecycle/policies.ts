@@ -1,6 +1,6 @@
 /**
  * The cleanup policies (ImageCleanupPolicy): kept, shown, tried without effect, run on their schedules. Used by http/ and cli/.
- * All methods that act take `by`: who asked. All throw ManagementError. Contract: "ImageCleanupPolicy".
+ * All methods that act take `by`: who asked, and from where. All throw ManagementError. Contract: "ImageCleanupPolicy".
  */
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
@@ -8,6 +8,7 @@ import { createTask, type ScheduledTask } from 'node-cron'
 import type { Logger } from 'pino'
 import { type Static, Type } from 'typebox'
 import type { Audit } from '../../access/audit.ts'
+import type { By } from '../../access/tokens.ts'
 import { Shape } from '../../oci/shape.ts'
 import { type CleanupPolicyRow, CleanupPolicyRows } from '../../state/cleanup-policies.ts'
 import type { State } from '../../state/database.ts'
@@ -106,21 +107,21 @@ export class Policies {
     await this.#options.cleanup.settled()
   }
 
-  create(input: ImageCleanupPolicyInput, by: string): ImageCleanupPolicy {
+  create(input: ImageCleanupPolicyInput, by: By): ImageCleanupPolicy {
     const { event, work } = this.#creation(input, by)
     audited(this.#parts, event, work)
     return this.#begin(input)
   }
 
   /** All of them, or none. @throws ManagementError that names the place of the one that is refused. */
-  createAll(inputs: readonly ImageCleanupPolicyInput[], by: string): readonly ImageCleanupPolicy[] {
+  createAll(inputs: readonly ImageCleanupPolicyInput[], by: By): readonly ImageCleanupPolicy[] {
     const steps = inputs.map(input => this.#creation(input, by))
     auditedTogether(this.#parts, steps)
     return inputs.map(input => this.#begin(input))
   }
 
   /** Creates it, or changes what is different. Unlike a Repository, a policy may be changed in place. */
-  apply(input: ImageCleanupPolicyInput, by: string): Applied<ImageCleanupPolicy> {
+  apply(input: ImageCleanupPolicyInput, by: By): Applied<ImageCleanupPolicy> {
     const { namespace, name, annotations, labels } = input.metadata
     const row = this.#rows.find(namespace, name)
     if (row === undefined) return { object: this.create(input, by), outcome: 'created' }
@@ -129,7 +130,7 @@ export class Policies {
       isDeepStrictEqual([readTexts(row.annotations), readTexts(row.labels)], [annotations, labels]),
     ]
     if (sameSpec && sameMetadata) return { object: this.#tell(row), outcome: 'unchanged' }
-    const event = { who: by, action: 'policies:change', object: { kind, namespace, name } } as const
+    const event = { ...by, action: 'policies:change', object: { kind, namespace, name } } as const
     audited(this.#parts, event, () => {
       if (!sameSpec) this.#rows.setSpec(row.uid, JSON.stringify(input.spec))
       if (!sameMetadata) this.#rows.setMetadata({ uid: row.uid, ...metadataColumns(name, annotations, labels) })
@@ -152,21 +153,21 @@ export class Policies {
     namespace: string,
     name: string,
     changes: Readonly<Record<string, string | null>>,
-    by: string,
+    by: By,
   ): ImageCleanupPolicy {
     const row = this.#find(namespace, name)
     const problems = listAnnotationProblems(changes)
     if (problems.length > 0) throw invalid({ kind, namespace, name }, problems)
     const annotations = changed(readTexts(row.annotations), changes)
     const columns = metadataColumns(name, annotations, readTexts(row.labels))
-    const event = { who: by, action: 'policies:change', object: { kind, namespace, name } } as const
+    const event = { ...by, action: 'policies:change', object: { kind, namespace, name } } as const
     audited(this.#parts, event, () => this.#rows.setMetadata({ uid: row.uid, ...columns }))
     return this.get(namespace, name)
   }
 
-  delete(namespace: string, name: string, by: string): void {
+  delete(namespace: string, name: string, by: By): void {
     const row = this.#find(namespace, name)
-    const event = { who: by, action: 'policies:delete', object: { kind, namespace, name } } as const
+    const event = { ...by, action: 'policies:delete', object: { kind, namespace, name } } as const
     audited(this.#parts, event, () => this.#rows.remove(row.uid))
     this.#unschedule(keyOf(namespace, name))
   }
@@ -183,7 +184,7 @@ export class Policies {
   }
 
   /** Removes what the policy says, then what nothing needs any more. Its bytes are those that have really gone. */
-  async run(namespace: string, name: string, by: string, signal: AbortSignal): Promise<CleanupReport> {
+  async run(namespace: string, name: string, by: By, signal: AbortSignal): Promise<CleanupReport> {
     const row = this.#find(namespace, name)
     const whole = AbortSignal.any([signal, this.#stopping.signal])
     const run = { by, namespace, name, uid: row.uid }
@@ -198,14 +199,14 @@ export class Policies {
     }
   }
 
-  #creation(input: ImageCleanupPolicyInput, by: string): Step<void> {
+  #creation(input: ImageCleanupPolicyInput, by: By): Step<void> {
     const { namespace, name } = input.metadata
     const object = { kind, namespace, name }
     const work = () => {
       if (this.#rows.find(namespace, name)) throw alreadyExists(object)
       this.#rows.add(newRow(input, this.#now()))
     }
-    return { event: { who: by, action: 'policies:create', object }, work }
+    return { event: { ...by, action: 'policies:create', object }, work }
   }
 
   #begin({ metadata: { namespace, name }, spec }: ImageCleanupPolicyInput): ImageCleanupPolicy {
@@ -245,19 +246,19 @@ export class Policies {
   }
 
   #ended(
-    { by, namespace, name, uid }: { by: string; namespace: string; name: string; uid: string },
+    { by, namespace, name, uid }: { by: By; namespace: string; name: string; uid: string },
     result: { removed: number; bytesFreed: number; error?: string },
   ): void {
     const at = new Date(this.#now()).toISOString()
-    this.#rows.setLastRun(uid, JSON.stringify({ at, by, ...result }))
+    this.#rows.setLastRun(uid, JSON.stringify({ at, by: by.who, ...result }))
     this.#options.audit.record({
-      who: by,
+      ...by,
       action: 'policies:sync',
       object: { kind, namespace, name },
       outcome: result.error === undefined ? 'success' : 'failure',
       detail: { count: result.removed, bytes: result.bytesFreed },
     })
-    this.#options.logger.info({ policy: keyOf(namespace, name), by, ...result }, 'cleanup ended')
+    this.#options.logger.info({ policy: keyOf(namespace, name), by: by.who, ...result }, 'cleanup ended')
   }
 
   /** Begins the policy's schedule anew. By the clock and the time zone of this machine. */
@@ -266,7 +267,7 @@ export class Policies {
     this.#unschedule(key)
     if (!this.#started || spec.schedule === undefined) return
     const run = () =>
-      this.run(namespace, name, 'system', this.#stopping.signal).catch(error => {
+      this.run(namespace, name, { who: 'system' }, this.#stopping.signal).catch(error => {
         if (!this.#stopping.signal.aborted) this.#options.logger.error({ err: error, policy: key }, 'cleanup failed')
       })
     const task = createTask(spec.schedule, run, {

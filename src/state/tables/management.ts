@@ -114,6 +114,7 @@ export const management = `
     due_at INTEGER NOT NULL,         -- when the next run begins; stays in the past until that has ended
     trigger TEXT NOT NULL,           -- why it is due
     requested_by TEXT NOT NULL,
+    requested_from TEXT,             -- the address of the call; NULL without one
     PRIMARY KEY (namespace, name)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX repositories_due ON repositories (due_at);

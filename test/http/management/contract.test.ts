@@ -335,14 +335,18 @@ ${JSON.stringify({ ...source, metadata: { name: 'source-from-file', namespace: '
 
   await t.test('the audit has it all, and no secret stands anywhere', async t => {
     const { body } = await call('GET', '/v1/audit?limit=1000')
-    const actions = new Set(body.items.map((item: { action: string }) => item.action))
+    const items: { action: string; outcome: string; who: string; from?: string }[] = body.items
+    const actions = new Set(items.map(({ action }) => action))
     for (const action of [
       ...['sources:create', 'sources:delete', 'sources:verify', 'tokens:create', 'policies:sync'],
-      ...['repositories:create', 'repositories:delete', 'repositories:sync'],
+      ...['repositories:create', 'repositories:change', 'repositories:delete', 'repositories:sync'],
+      ...['policies:create', 'policies:change', 'policies:delete'],
     ]) {
       t.ok(actions.has(action), action)
     }
-    t.ok(body.items.some((item: { outcome: string }) => item.outcome === 'denied'))
+    const called = items.filter(({ who }) => who !== 'system')
+    t.same([...new Set(called.map(({ from }) => from))], ['127.0.0.1'], 'each call has its address')
+    t.ok(items.some(({ outcome }) => outcome === 'denied'))
     for (const secret of [password, wrongPassword]) {
       t.notOk(
         answers.some(text => text.includes(secret)),

@@ -111,7 +111,7 @@ t.test('only what came from the folder goes with its document, also after a rest
   const { sources } = management
   sources.create(
     { metadata: { namespace: 'default', name: 'before', annotations: {}, labels: {} }, spec: specOf('harbor.example') },
-    'test',
+    { who: 'test' },
   )
   const first = start()
   await first.told.outcome('RegistrySecret default/new', 'created')
@@ -215,7 +215,7 @@ t.test('a source in use stays, with a problem that names who uses it, until it i
   rmSync(join(docs, 'a.yaml'))
   await told.problem(/in use by Repository default\/nginx/)
   t.ok(has(sources).includes('harbor-main'))
-  repositories.delete('default', 'nginx', 'test')
+  repositories.delete('default', 'nginx', { who: 'test' })
   await told.outcome('RegistrySecret default/harbor-main', 'deleted')
 })
 
