@@ -98,8 +98,8 @@ export class LinkEmulator {
    * Bytes that clients' machines have taken. What this process and its kernel still hold for them has not arrived, and those buffers are
    * filled in lumps of a megabyte: no link's doing, but our own.
    */
-  async arrived(): Promise<number> {
-    const queued = await queuedBytes((this.#server.address() as AddressInfo).port)
+  arrived(): number {
+    const queued = queuedBytes((this.#server.address() as AddressInfo).port)
     const inFlight = [...this.#pairs].reduce((sum, pair) => sum + pair.inFlightToClient, 0)
     return this.counts.bytesToClients - inFlight - queued
   }

@@ -167,7 +167,7 @@ class RateMeter {
 
   async #sample(): Promise<void> {
     while (!this.#enough.signal.aborted) {
-      const bytes = await this.#link.arrived()
+      const bytes = this.#link.arrived()
       this.#samples.push({ at: performance.now(), bytes })
       await sleep(100)
     }
