@@ -91,7 +91,7 @@ function addCreation<Input extends { readonly metadata: GivenMetadata }>(
       const by = gate.enter(request, rights.create, { resource, namespace, name: nameIn(request.body) })
       const readOne = (document: unknown) => {
         const input = read(document, { namespace })
-        gate.enterAll(request, needs?.(input) ?? [], input.metadata.name)
+        gate.enterAll(request, needs?.(input) ?? [])
         return input
       }
       const documents = readBatch(request.body)
@@ -131,7 +131,7 @@ function addDeclaration<Input extends { readonly metadata: GivenMetadata }>(
         const problem = `metadata.name: expected "${name}" as in the path`
         throw new StatusError(400, problem, { problems: [problem], kind: singular, name })
       }
-      gate.enterAll(request, needs?.(input) ?? [], name)
+      gate.enterAll(request, needs?.(input) ?? [])
       const { object, outcome } = collection.apply(input, by)
       return reply
         .code(outcome === 'created' ? 201 : 200)
@@ -171,7 +171,7 @@ function addEditing<Input extends { readonly metadata: GivenMetadata }>(
       if (editable) {
         const input = read(mergePatch(current, request.body), { namespace })
         if (input.metadata.name === name) {
-          gate.enterAll(request, needs?.(input) ?? [], name)
+          gate.enterAll(request, needs?.(input) ?? [])
           return reply.send(collection.apply(input, by).object)
         }
       }

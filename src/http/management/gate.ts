@@ -11,6 +11,7 @@ export interface Need {
   readonly right: Right
   readonly resource: Resource
   readonly namespace: string
+  readonly name: string
 }
 
 export class Gate {
@@ -33,9 +34,9 @@ export class Gate {
     )
   }
 
-  /** The same in several namespaces. */
-  enterAll(request: FastifyRequest, needs: readonly Need[], name: string): void {
-    for (const { right, resource, namespace } of needs) this.enter(request, right, { resource, namespace, name })
+  /** The same for all that a call reaches. */
+  enterAll(request: FastifyRequest, needs: readonly Need[]): void {
+    for (const { right, ...object } of needs) this.enter(request, right, object)
   }
 
   /** The namespaces that a list over all of them shows. @throws StatusError 401; 403 where there is not one. */

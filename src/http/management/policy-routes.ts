@@ -60,7 +60,7 @@ export function addPolicyRoutes({ app, gate, face }: Scope): void {
       const namespace = oneNamespace(request.params.namespace)
       const by = gate.enter(request, 'policies:sync', { resource, namespace, name })
       const { spec } = face.policies.get(namespace, name)
-      gate.enterAll(request, needsOfPolicy('policies:sync', spec, namespace), name)
+      gate.enterAll(request, needsOfPolicy('policies:sync', { spec, namespace, name }))
       const report = await face.policies.run(namespace, name, by, signalOf(reply, runTimeoutMs))
       return reply.send(toAnswer(report))
     },
@@ -68,8 +68,9 @@ export function addPolicyRoutes({ app, gate, face }: Scope): void {
 }
 
 /** A policy may remove the images of other namespaces: whoever creates or runs it needs the right in each. */
-export function needsOfPolicy(right: Right, spec: CleanupSpec, own: string): Need[] {
-  return policyNamespaces(spec, own).map(namespace => ({ right, resource, namespace }))
+export function needsOfPolicy(right: Right, policy: { spec: CleanupSpec; namespace: string; name: string }): Need[] {
+  const { spec, namespace: own, name } = policy
+  return policyNamespaces(spec, own).map(namespace => ({ right, resource, namespace, name }))
 }
 
 function toAnswer({ items, bytesFreed, notes }: CleanupReport) {

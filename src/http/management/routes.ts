@@ -63,7 +63,7 @@ function addRoutes(inner: ApiInstance, face: ManagementFace): void {
     resource: cleanupPolicies,
     collection: face.policies,
     read: readImageCleanupPolicy,
-    needs: ({ metadata, spec }) => needsOfPolicy('policies:create', spec, metadata.namespace),
+    needs: ({ metadata, spec }) => needsOfPolicy('policies:create', { ...metadata, spec }),
     editable: true,
   })
   addSourceRoutes(scope)
@@ -76,5 +76,5 @@ function needsOfRepository({ metadata, spec }: RepositoryInput): Need[] {
   const refs = [spec.registryRef, ...(spec.fallbackRefs ?? [])]
   return refs
     .filter(({ namespace }) => namespace !== metadata.namespace)
-    .map(({ namespace }) => ({ right: 'sources:read', resource: registrySecrets, namespace }))
+    .map(({ namespace, name }) => ({ right: 'sources:read', resource: registrySecrets, namespace, name }))
 }

@@ -61,7 +61,10 @@ t.test('an object that reaches into another namespace takes the right there, too
   const borrowed = { metadata: { name: 'nginx' }, spec }
   t.match(await call('POST', '/team/repositories', borrowed, 'team'), {
     code: 403,
-    body: { message: /sources:read is missing in namespace "default"/ },
+    body: {
+      message: /sources:read is missing in namespace "default"/,
+      details: { kind: 'registry-secret', name: 'harbor-main' },
+    },
   })
   t.match(await call('PUT', '/team/repositories/nginx', borrowed, 'team'), { code: 403 })
   const own = { ...borrowed, spec: { ...spec, registryRef: { name: 'ours', namespace: 'team' } } }
