@@ -1,6 +1,6 @@
 /**
  * Puts denied calls on record, without letting whoever is denied write as much as he likes: like calls within a minute are one record,
- * a minute has so many records at most, and what had none of its own is counted. Used by http/access/.
+ * each caller has so many records a minute at most, and what had none of its own is counted. Used by http/access/.
  */
 import type { Logger } from 'pino'
 import type { Audit, AuditEvent } from './audit.ts'
@@ -8,7 +8,7 @@ import type { Audit, AuditEvent } from './audit.ts'
 export interface DenialsOptions {
   readonly audit: Pick<Audit, 'record'>
   readonly logger: Logger
-  /** Records a minute for callers that are known, and for those that are not: these must not be able to drive real records out. */
+  /** Records a minute for each caller that is known, and for all that are not: none can drive out the records of others. */
   readonly limits?: { readonly known: number; readonly anonymous: number }
 }
 
@@ -18,7 +18,8 @@ const windowMs = 60_000
 
 export class Denials {
   readonly #options: Required<DenialsOptions>
-  readonly #seen = { known: new Set<string>(), anonymous: new Set<string>() }
+  /** By caller: as many as there are tokens. */
+  readonly #seen = new Map<string, Set<string>>()
   #suppressed = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -39,15 +40,15 @@ export class Denials {
 
   /** Puts a denied call on record, or counts it. Never throws: a full disk must not turn a denial into anything else. */
   note(denial: Denial): void {
-    const kind = denial.who === 'anonymous' ? 'anonymous' : 'known'
-    const seen = this.#seen[kind]
-    const { object } = denial
-    const key = JSON.stringify([denial.who, denial.from, denial.action, object.kind, object.namespace, object.name])
-    if (seen.has(key) || seen.size >= this.#options.limits[kind]) {
+    const { who, from, action, object } = denial
+    const { known, anonymous } = this.#options.limits
+    const seen = this.#seen.get(who) ?? new Set()
+    const key = JSON.stringify([from, action, object.kind, object.namespace, object.name])
+    if (seen.has(key) || seen.size >= (who === 'anonymous' ? anonymous : known)) {
       this.#suppressed += 1
       return
     }
-    seen.add(key)
+    this.#seen.set(who, seen.add(key))
     this.#record({ ...denial, outcome: 'denied' })
   }
 
@@ -55,8 +56,7 @@ export class Denials {
   flush(): void {
     const count = this.#suppressed
     this.#suppressed = 0
-    this.#seen.known.clear()
-    this.#seen.anonymous.clear()
+    this.#seen.clear()
     if (count === 0) return
     this.#record({
       ...{ who: 'system', action: 'login', outcome: 'denied' },
