@@ -108,8 +108,9 @@ export class ExternalBlobs {
     await done
   }
 
-  /** Asks the registry whether the repository has the blob. */
+  /** Whether the repository has the blob: the registry's acknowledgement of it, where that is fresh, else its answer now. */
   async confirm(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if (this.#lookups.useTaken(repository, digest)) return true
     const there = await this.#registry.hasBlob(repository, digest, signal)
     if (!there) this.forget()
     return there
@@ -150,7 +151,7 @@ export class ExternalBlobs {
 
   #holds(repository: string, digest: Digest): void {
     this.#placements.add(repository, digest)
-    this.#lookups.record(repository, digest, true)
+    this.#lookups.recordTaken(repository, digest)
   }
 
   async #follow(repository: string, blob: Descriptor, open: Open, signal: AbortSignal): Promise<void> {

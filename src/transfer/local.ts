@@ -53,7 +53,7 @@ export interface LocalRegistry {
    * Gives notes on what the registry could not do.
    */
   changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]>
-  /** Asks the registry itself whether a manifest or blob is in the repository. */
+  /** Whether the registry says that a manifest or blob is in the repository: asked now, or for a blob, as it took that from us minutes ago. */
   confirm(repository: string, content: Descriptor, kind: 'manifest' | 'blob', signal: AbortSignal): Promise<boolean>
   /** Bytes that new content may still take, or undefined where that can't be known. */
   freeBytes(): Promise<number | undefined>

@@ -1,17 +1,21 @@
 /**
  * What a registry said a moment ago when it was asked for a blob. The steps of one pass ask for the same content several times; a
- * question each would cost more than small blobs do. Used by local-external.ts.
+ * question each would cost more than small blobs do. Used by external-blobs.ts.
  */
 import { performance } from 'node:perf_hooks'
 import type { Digest } from '../oci/digest.ts'
 
 /** Long enough for the steps of a pass, short against everything that changes a registry from outside. */
 const maxAgeMs = 30_000
+/** For what the registry itself took, which nobody but its operator takes away: long enough for the other blobs of an image to come. */
+const takenMaxAgeMs = 10 * 60_000
 /** A pass over some hundred images; beyond that the oldest are asked for again. */
 const maxEntries = 10_000
 
 export class RecentLookups {
   readonly #answers = new Map<string, { readonly there: boolean; readonly at: number }>()
+  /** When it acknowledged what it was given. */
+  readonly #taken = new Map<string, number>()
   readonly #now: () => number
 
   /** `now` is monotonic, in milliseconds. */
@@ -26,18 +30,36 @@ export class RecentLookups {
   }
 
   record(repository: string, digest: Digest, there: boolean): void {
+    keep(this.#answers, keyOf(repository, digest), { there, at: this.#now() })
+  }
+
+  /** The registry has acknowledged the blob: it is there, and need not be asked for once more to be sure of it. */
+  recordTaken(repository: string, digest: Digest): void {
+    this.record(repository, digest, true)
+    keep(this.#taken, keyOf(repository, digest), this.#now())
+  }
+
+  /** Whether the registry acknowledged the blob lately. Each acknowledgement counts once. */
+  useTaken(repository: string, digest: Digest): boolean {
     const key = keyOf(repository, digest)
-    this.#answers.delete(key) // so that the order is that of age
-    this.#answers.set(key, { there, at: this.#now() })
-    for (const oldest of this.#answers.keys()) {
-      if (this.#answers.size <= maxEntries) break
-      this.#answers.delete(oldest)
-    }
+    const at = this.#taken.get(key)
+    this.#taken.delete(key)
+    return at !== undefined && this.#now() - at < takenMaxAgeMs
   }
 
   /** Something did not fit what was remembered: everything is asked for anew. */
   forget(): void {
     this.#answers.clear()
+    this.#taken.clear()
+  }
+}
+
+function keep<T>(entries: Map<string, T>, key: string, entry: T): void {
+  entries.delete(key) // so that the order is that of age
+  entries.set(key, entry)
+  for (const oldest of entries.keys()) {
+    if (entries.size <= maxEntries) break
+    entries.delete(oldest)
   }
 }
 

@@ -62,6 +62,18 @@ t.test(
   },
 )
 
+t.test('of a blob that the registry has just acknowledged it is not asked again; later it is', async t => {
+  const { upstream, registry, site } = await start(t)
+  offer(upstream, 'mecm/app', '1', image({ layers: [2000] }))
+  const looks = { kind: 'blob', method: 'HEAD' } as const
+  const brought = await bring(site, wish(`${upstream.host}/mecm/app:1`))
+  t.equal(registry.count(looks), brought.blobs.length, 'each was looked for once, before it came')
+  await site.transfer.confirm(brought, new AbortController().signal)
+  t.equal(registry.count(looks), 2 * brought.blobs.length)
+  registry.content.repository('mecm/app').blobs.clear()
+  await t.rejects(site.transfer.confirm(brought, new AbortController().signal), { code: 'LOCAL_REGISTRY' })
+})
+
 t.test('a manifest that another repository holds is not fetched again', async t => {
   const { upstream, site } = await start(t)
   const sample = image()

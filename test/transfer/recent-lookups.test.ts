@@ -28,3 +28,22 @@ t.test('all is forgotten at once, and no more than so many are kept', t => {
   t.equal(lookups.find('r1', digest), undefined)
   t.end()
 })
+
+t.test('an acknowledgement is an answer, and makes sure once', t => {
+  let now = 0
+  const lookups = new RecentLookups(() => now)
+  t.equal(lookups.useTaken('a', digest), false)
+  lookups.recordTaken('a', digest)
+  t.equal(lookups.find('a', digest), true)
+  t.equal(lookups.useTaken('b', digest), false)
+  now = 300_000
+  t.equal(lookups.useTaken('a', digest), true)
+  t.equal(lookups.useTaken('a', digest), false)
+  lookups.recordTaken('a', digest)
+  now += 600_000
+  t.equal(lookups.useTaken('a', digest), false, 'it is too old')
+  lookups.recordTaken('a', digest)
+  lookups.forget()
+  t.equal(lookups.useTaken('a', digest), false)
+  t.end()
+})
