@@ -4,7 +4,8 @@ import { type Static, Type } from 'typebox'
 import type { By } from '../access/tokens.ts'
 import { formatTarget } from '../oci/reference.ts'
 import { Shape } from '../oci/shape.ts'
-import type { RepositoryHoldRow, RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
+import type { NewRepositoryRow, RepositoryHoldRow, RepositoryRow, RepositoryTagRow } from '../state/repositories.ts'
+import type { Obstacle } from '../transfer/link/obstacle.ts'
 import type { RepositoryInput, SourceRef } from './documents.ts'
 import { apiVersion, type ManagedObject } from './kinds.ts'
 import { ManagementError, type ObjectName } from './management-error.ts'
@@ -33,6 +34,14 @@ const ManifestSummaryShape = Type.Object({
   layers: Type.Array(Type.Object({ digest: Type.String(), size: Type.Integer() })),
 })
 
+/** Why the next run waits for the link, in the words that plans have for it. */
+const WaitShape = Type.Object({
+  reason: Type.Enum(['Window', 'Budget']),
+  message: Type.String(),
+  /** ISO 8601; absent where no end is known. */
+  until: Type.Optional(Type.String()),
+})
+
 const FailureShape = Type.Object({ code: Type.String(), message: Type.String(), hint: Type.String() })
 
 export const SyncRunShape = Type.Object({
@@ -42,7 +51,8 @@ export const SyncRunShape = Type.Object({
   startedAt: Type.String(),
   endedAt: Type.String(),
   durationMs: Type.Integer(),
-  outcome: Type.Enum(['Success', 'Failed']),
+  /** Waiting: the link was closed to it. The next run goes on from there, and the notes say when. */
+  outcome: Type.Enum(['Success', 'Failed', 'Waiting']),
   /** The source that served it, `namespace/name`. */
   source: Type.Optional(Type.String()),
   attempts: Type.Integer(),
@@ -67,6 +77,7 @@ export interface RepositorySpec {
 }
 export type ManifestSummary = Readonly<Static<typeof ManifestSummaryShape>>
 export type SyncFailure = Readonly<Static<typeof FailureShape>>
+export type SyncWait = Readonly<Static<typeof WaitShape>>
 export type SyncRun = Readonly<Static<typeof SyncRunShape>>
 
 export interface RepositoryStatus {
@@ -79,6 +90,8 @@ export interface RepositoryStatus {
   readonly manifest?: ManifestSummary
   /** Why the last run failed. */
   readonly error?: SyncFailure
+  /** What keeps its sync back, while the link is closed to it. */
+  readonly waiting?: SyncWait
   /** With a pattern: the tags that are kept. */
   readonly tags?: readonly string[]
   /** Tags that were rolled back and stay so until somebody starts a sync, with their digests. */
@@ -103,6 +116,7 @@ export function toHold({ namespace, name, path, tag, digest }: RepositoryHoldRow
 const spec = new Shape(SpecShape)
 const manifest = new Shape(ManifestSummaryShape)
 const failure = new Shape(FailureShape)
+const wait = new Shape(WaitShape)
 const run = new Shape(SyncRunShape)
 
 export function repositoryName(namespace: string, name: string): ObjectName & { readonly namespace: string } {
@@ -115,6 +129,10 @@ export function readSpec(row: Pick<RepositoryRow, 'spec'>): RepositorySpec {
 
 export function readRun(document: string): SyncRun {
   return readColumn(run, document)
+}
+
+export function toWait({ reason, message, until }: Obstacle): SyncWait {
+  return { reason, message, ...(until === undefined ? {} : { until: new Date(until).toISOString() }) }
 }
 
 /** What a run that goes on adds to the row: nothing of it is on disk, so that no crash leaves it there. */
@@ -152,14 +170,15 @@ function toStatus(
     ...(row.lastSynced === null ? {} : { lastSynced: new Date(row.lastSynced).toISOString() }),
     ...(row.manifest === null ? {} : { manifest: readColumn(manifest, row.manifest) }),
     ...(row.error === null || activity ? {} : { error: readColumn(failure, row.error) }),
+    ...(row.waiting === null || activity ? {} : { waiting: readColumn(wait, row.waiting) }),
     ...(tagPattern !== undefined ? { tags: tags.map(({ tag }) => tag) } : {}),
     ...(back.length === 0 ? {} : { rolledBack: Object.fromEntries(back.map(({ tag, digest }) => [tag, digest])) }),
   }
 }
 
-/** A failed run says how far it came. */
-function progressOf({ outcome, progress }: RepositoryRow, activity: Activity | undefined): string {
-  if (outcome === '' && activity === undefined) return ''
+/** A run that failed or was kept back says how far it came. */
+function progressOf({ outcome, progress, waiting }: RepositoryRow, activity: Activity | undefined): string {
+  if (outcome === '' && activity === undefined && waiting === null) return ''
   if (outcome === 'Success' && activity === undefined) return '100%'
   return `${Math.min(99, Math.floor((activity?.progress ?? progress) * 100))}%`
 }
@@ -173,7 +192,7 @@ export function describeWanted({ repository, tag, tagPattern = '' }: RepositoryS
 export function newRow(
   { metadata, spec }: RepositoryInput,
   { domain, by, now }: { readonly domain: string; readonly by: By; readonly now: number },
-): Omit<RepositoryRow, 'version' | 'progress'> {
+): NewRepositoryRow {
   const { namespace, name, annotations, labels } = metadata
   return {
     ...{ namespace, name, uid: randomUUID(), createdAt: now, path: spec.repository, domain },

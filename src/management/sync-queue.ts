@@ -5,11 +5,12 @@
 import type { Logger } from 'pino'
 import { type ImageError, toImageError } from '../oci/errors.ts'
 import type { RepositoryRow, RepositoryRows } from '../state/repositories.ts'
+import type { Obstacle } from '../transfer/link/obstacle.ts'
 import { parseGoDuration } from './go-duration.ts'
 import { conflict } from './management-error.ts'
 import type { AuditLog } from './objects.ts'
 import type { Activity, SyncRun } from './repository-object.ts'
-import { describeWanted, readSpec, repositoryName } from './repository-object.ts'
+import { describeWanted, readSpec, repositoryName, toWait } from './repository-object.ts'
 import { runSync, type SyncParts, type SyncResult } from './sync.ts'
 
 export interface SyncQueueOptions {
@@ -39,6 +40,8 @@ interface Active extends Activity {
 const runsKept = 20
 /** No interval is shortened by more than this, in milliseconds. */
 const maxJitterMs = 300_000
+/** A run that waits for the link looks again at least so often: what keeps it back may have been changed. Milliseconds. */
+const longestWaitMs = 24 * 3_600_000
 
 export class SyncQueue {
   readonly #options: SyncQueueOptions
@@ -54,6 +57,8 @@ export class SyncQueue {
 
   start(): void {
     this.#open = true
+    // The windows and the budget may be others by now.
+    this.#options.rows.endWaits(this.#options.now())
     this.begin()
   }
 
@@ -158,7 +163,9 @@ export class SyncQueue {
     const result = await this.#sync(row, active, parts)
     active.controller.signal.throwIfAborted()
     const durationMs = Math.round(performance.now() - began)
-    this.#end(row, result, { startedAt, durationMs, progress: active.progress })
+    const run = toRun(row, result, { startedAt, endedAt: now(), durationMs })
+    if (result.obstacle === undefined) this.#end(row, result, run, active.progress)
+    else this.#keepBack(row, result.obstacle, run, active.progress)
   }
 
   async #sync(row: RepositoryRow, active: Active, parts: SyncParts): Promise<SyncResult> {
@@ -185,24 +192,19 @@ export class SyncQueue {
     }
   }
 
-  #end(
-    row: RepositoryRow,
-    result: SyncResult,
-    facts: { startedAt: number; durationMs: number; progress: number },
-  ): void {
+  #end(row: RepositoryRow, result: SyncResult, run: SyncRun, progress: number): void {
     const { rows, transaction, now } = this.#options
     const { uid } = row
-    const run = toRun(row, result, { ...facts, endedAt: now() })
     transaction(() => {
       const { error, manifest, tags } = result
       rows.endRun(
         uid,
         {
-          outcome: run.outcome,
+          outcome: error === undefined ? 'Success' : 'Failed',
           lastSynced: error === undefined ? now() : null,
           manifest: manifest === undefined ? null : JSON.stringify(manifest),
           error: run.error === undefined ? null : JSON.stringify(run.error),
-          progress: facts.progress,
+          progress,
           run: JSON.stringify(run),
         },
         runsKept,
@@ -214,6 +216,19 @@ export class SyncQueue {
       this.#audit(row, run)
     })
     this.#tell(row, result, run)
+  }
+
+  /** It is due, for whoever asked for it, when the link is open to it. What the last run brought stays what is said of it. */
+  #keepBack(row: RepositoryRow, obstacle: Obstacle, run: SyncRun, progress: number): void {
+    const { rows, transaction, now, logger } = this.#options
+    const { uid, namespace, name } = row
+    const dueAt = Math.min(obstacle.until ?? this.#nextRun(row), now() + longestWaitMs)
+    transaction(() => {
+      rows.addRun(uid, { progress, run: JSON.stringify(run) }, runsKept)
+      // Asked for anew meanwhile? Then it is due as it was asked.
+      if (rows.findByUid(uid)?.dueAt === row.dueAt) rows.setWait(uid, dueAt, JSON.stringify(toWait(obstacle)))
+    })
+    logger.info({ namespace, name, bytesMoved: run.bytesMoved, reason: obstacle.message }, 'sync waits for the link')
   }
 
   /** What somebody asked for is audited with its outcome; what the schedule does stands in the runs. */
@@ -253,14 +268,15 @@ export class SyncQueue {
 
 function toRun(
   row: RepositoryRow,
-  { error, source, attempts, bytesMoved, root, notes }: SyncResult,
+  { error, obstacle, source, attempts, bytesMoved, root, notes }: SyncResult,
   { startedAt, endedAt, durationMs }: { startedAt: number; endedAt: number; durationMs: number },
 ): SyncRun {
   return {
-    ...{ trigger: row.trigger, by: row.requestedBy, durationMs, attempts, bytesMoved, notes: [...notes] },
+    ...{ trigger: row.trigger, by: row.requestedBy, durationMs, attempts, bytesMoved },
+    notes: obstacle === undefined ? [...notes] : [...notes, obstacle.message],
     startedAt: new Date(startedAt).toISOString(),
     endedAt: new Date(endedAt).toISOString(),
-    outcome: error === undefined ? 'Success' : 'Failed',
+    outcome: obstacle !== undefined ? 'Waiting' : error === undefined ? 'Success' : 'Failed',
     ...(source === undefined ? {} : { source: `${source.namespace}/${source.name}` }),
     ...(root === undefined ? {} : { digest: root.digest }),
     ...(error === undefined ? {} : { error: describe(error) }),

@@ -8,6 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
+import { LinkClosed, type Obstacle } from '../transfer/link/obstacle.ts'
 import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import type { SourceRef } from './documents.ts'
 import { parseGoDuration } from './go-duration.ts'
@@ -48,6 +49,8 @@ export interface SyncJob {
 
 export interface SyncResult {
   readonly error?: ImageError
+  /** The link is closed to it: neither done nor failed, it goes on when that is gone. */
+  readonly obstacle?: Obstacle
   readonly source?: SourceRef
   readonly attempts: number
   readonly bytesMoved: number
@@ -76,6 +79,7 @@ interface Served {
 
 type AttemptEnd =
   | { readonly kind: 'served'; readonly served: Served }
+  | { readonly kind: 'closed'; readonly obstacle: Obstacle }
   | { readonly kind: 'failed'; readonly error: ImageError; readonly again: boolean }
 
 class Run {
@@ -97,6 +101,7 @@ class Run {
     for (let attempt = 1; ; attempt++) {
       const end = await this.#attempt()
       if (end.kind === 'served') return await this.#succeed(end.served, attempt)
+      if (end.kind === 'closed') return { ...this.#facts(attempt), obstacle: end.obstacle, tags: [] }
       const isLast = !end.again || attempt > this.#job.spec.retryCount
       if (isLast || !(await this.#wait(attempt, end.error))) {
         return { ...this.#facts(attempt), error: this.#timeout.aborted ? this.#late(end.error) : end.error, tags: [] }
@@ -114,6 +119,8 @@ class Run {
         return { kind: 'served', served: await this.#syncFrom(ref) }
       } catch (thrown) {
         signal.throwIfAborted()
+        // No source is to blame, and none would help.
+        if (thrown instanceof LinkClosed) return { kind: 'closed', obstacle: thrown.obstacle }
         const error = withSourceHint(toImageError(thrown), ref)
         if (this.#timeout.aborted) return { kind: 'failed', error, again: false }
         sources.report(ref, error)
@@ -139,7 +146,7 @@ class Run {
         newest ??= root
       } catch (error) {
         // Of a pattern, one tag that can't be had doesn't keep the others away.
-        if (this.#signal.aborted || tags.length === 1) throw error
+        if (this.#signal.aborted || error instanceof LinkClosed || tags.length === 1) throw error
         failure ??= error
       }
     }

@@ -23,11 +23,15 @@ export interface RepositoryRow extends ObjectRow {
   readonly progress: number
   /** Epoch milliseconds. */
   readonly dueAt: number
+  /** JSON: what the next run waits for; null where it is due by itself. */
+  readonly waiting: string | null
   readonly trigger: SyncTrigger
   readonly requestedBy: string
   /** The address of the call that asked for it; null without one. */
   readonly requestedFrom: string | null
 }
+
+export type NewRepositoryRow = Omit<RepositoryRow, 'version' | 'progress' | 'waiting'>
 
 /** What a Repository has put under a tag. */
 export interface RepositoryTagRow {
@@ -90,7 +94,7 @@ export class RepositoryRows {
     return this.#sql.withPath.all(path)
   }
 
-  add(row: Omit<RepositoryRow, 'version' | 'progress'>, sources: readonly { namespace: string; name: string }[]): void {
+  add(row: NewRepositoryRow, sources: readonly { namespace: string; name: string }[]): void {
     const { namespace, name, uid, createdAt, annotations, labels, search } = row
     const meta = [namespace, name, uid, nextVersion(this.#db), createdAt, annotations, labels, search] as const
     const due = [row.dueAt, row.trigger, row.requestedBy, row.requestedFrom] as const
@@ -112,6 +116,16 @@ export class RepositoryRows {
     this.#sql.setDue.run(at, trigger, by, from ?? null, uid)
   }
 
+  /** Puts the next run off until then, for whoever asked for it. */
+  setWait(uid: string, dueAt: number, waiting: string): void {
+    this.#sql.setWait.run(dueAt, waiting, uid)
+  }
+
+  /** Makes due what was put off. */
+  endWaits(now: number): void {
+    this.#sql.endWaits.run(now)
+  }
+
   /** What is due, the longest overdue first. */
   due(now: number, limit: number): RepositoryRow[] {
     return this.#sql.due.all(now, limit)
@@ -126,8 +140,13 @@ export class RepositoryRows {
   endRun(uid: string, end: RunEnd, keep: number): void {
     const { outcome, lastSynced, manifest, error, progress = 1, run } = end
     this.#sql.endRun.run(outcome, lastSynced, manifest, error, progress, nextVersion(this.#db), uid)
-    this.#sql.addRun.run(uid, run)
-    this.#sql.pruneRuns.run(uid, uid, keep)
+    this.#addRun(uid, run, keep)
+  }
+
+  /** The same of a run that was kept back: only how far it came is news. */
+  addRun(uid: string, { progress, run }: { progress: number; run: string }, keep: number): void {
+    this.#sql.setProgress.run(progress, nextVersion(this.#db), uid)
+    this.#addRun(uid, run, keep)
   }
 
   /** The last runs as JSON, the newest first. */
@@ -174,13 +193,18 @@ export class RepositoryRows {
   holdsIn(path: string): RepositoryHoldRow[] {
     return this.#sql.holdsIn.all(path)
   }
+
+  #addRun(uid: string, run: string, keep: number): void {
+    this.#sql.addRun.run(uid, run)
+    this.#sql.pruneRuns.run(uid, uid, keep)
+  }
 }
 
 function toTag(row: TagColumns): RepositoryTagRow {
   return { ...row, rolledBack: row.rolledBack === 1 }
 }
 
-const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, progress, due_at AS dueAt, trigger,
+const columns = `${objectColumns}, path, domain, spec, outcome, last_synced AS lastSynced, manifest, error, progress, due_at AS dueAt, waiting, trigger,
   requested_by AS requestedBy, requested_from AS requestedFrom`
 
 const holdsQuery = `SELECT r.namespace, r.name, r.path, t.tag, t.digest FROM repositories r JOIN repository_tags t ON t.uid = r.uid
@@ -192,7 +216,10 @@ function prepare(db: Database.Database) {
     ...prepareObjects(db),
     endRun: db.prepare<[string, number | null, string | null, string | null, number, number, string]>(
       `UPDATE repositories SET outcome = ?, last_synced = coalesce(?, last_synced), manifest = coalesce(?, manifest), error = ?,
-         progress = ?, version = ? WHERE uid = ?`,
+         progress = ?, waiting = NULL, version = ? WHERE uid = ?`,
+    ),
+    setProgress: db.prepare<[number, number, string]>(
+      'UPDATE repositories SET progress = ?, version = ? WHERE uid = ?',
     ),
     addRun: db.prepare<[string, string]>('INSERT INTO repository_runs (uid, document) VALUES (?, ?)'),
     pruneRuns: db.prepare<[string, string, number]>(
@@ -238,8 +265,10 @@ function prepareObjects(db: Database.Database) {
       'UPDATE repositories SET annotations = ?, labels = ?, search = ?, version = ? WHERE uid = ?',
     ),
     setDue: db.prepare<[number, string, string, string | null, string]>(
-      'UPDATE repositories SET due_at = ?, trigger = ?, requested_by = ?, requested_from = ? WHERE uid = ?',
+      'UPDATE repositories SET due_at = ?, waiting = NULL, trigger = ?, requested_by = ?, requested_from = ? WHERE uid = ?',
     ),
+    setWait: db.prepare<[number, string, string]>('UPDATE repositories SET due_at = ?, waiting = ? WHERE uid = ?'),
+    endWaits: db.prepare<[number]>('UPDATE repositories SET due_at = min(due_at, ?) WHERE waiting IS NOT NULL'),
     due: db.prepare<[number, number], RepositoryRow>(
       `SELECT ${columns} FROM repositories WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
     ),

@@ -1,5 +1,7 @@
 import t from 'tap'
 import { readRepository } from '../../src/management/documents.ts'
+import { readWindow } from '../../src/oci/time-window.ts'
+import { Link } from '../../src/transfer/link/link.ts'
 import { FakeRegistry } from '../fixtures/fake-registry.ts'
 import { image } from '../fixtures/images.ts'
 import {
@@ -12,6 +14,8 @@ import {
   reached,
 } from '../fixtures/management-site.ts'
 import { offer } from '../fixtures/site.ts'
+import { silent } from '../fixtures/state-folder.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 const hourMs = 3_600_000
 const signal = new AbortController().signal
@@ -103,6 +107,76 @@ t.test('a failing source is tried so often as the Repository says, a refusal onc
   const absent = await reached(site, 'Failed', { name: 'absent' })
   t.equal(absent.status.error?.code, 'MANIFEST_UNKNOWN')
   t.equal(site.repositories.runs('default', 'absent')[0]?.attempts, 1)
+})
+
+t.test('a sync that meets a closed window goes on when it opens, and nothing counts as failed', async t => {
+  const clock = new VirtualClock(epoch)
+  const link = new Link({
+    logger: silent,
+    clock,
+    windows: [readWindow({ from: '01:00', to: '05:00', timezone: 'UTC' })],
+  })
+  const site = await open(t, { link })
+  const at = async (time: string) => {
+    clock.jump(time)
+    site.clock.now = clock.now()
+    await site.repositories.tick()
+    return site.repositories.get('default', 'app').status
+  }
+  site.repositories.start()
+  addRepository(site, { syncInterval: '12h' })
+  const opens = '2026-11-22T01:00:00.000Z'
+  const waiting = { reason: 'Window', message: /goes on at 2026-11-22T01:00:00Z/, until: opens }
+  t.match(await at('2026-11-21T08:00:00Z'), { syncStatus: '', syncProgress: '0%', waiting })
+  const [kept] = site.repositories.runs('default', 'app')
+  t.match(kept, { trigger: 'created', outcome: 'Waiting', attempts: 1, bytesMoved: 0, notes: [waiting.message] })
+  t.equal(site.audit.list({ action: 'repositories:sync' }).totalItems, 0, 'it has not ended yet')
+
+  site.upstream.clearLog()
+  await at('2026-11-22T00:59:59Z')
+  t.equal(site.upstream.count(), 0, 'nothing is asked before the window opens')
+  t.match(await at(opens), { syncStatus: 'Success', waiting: undefined, lastSynced: opens })
+  t.match(site.repositories.runs('default', 'app')[0], { trigger: 'created', by: 'anna', outcome: 'Success' })
+  t.match(site.audit.list({ action: 'repositories:sync' }).items, [{ who: 'anna', outcome: 'success' }])
+
+  offer(site.upstream, 'mecm/app', '1', image({ seed: 'two', layers: [3000, { seed: 'new', bytes: 1000 }] }))
+  const tomorrow = { reason: 'Window', until: '2026-11-23T01:00:00.000Z' }
+  const later = await at('2026-11-22T13:00:00Z')
+  t.match(later, { syncStatus: 'Success', lastSynced: opens, error: undefined, waiting: tomorrow })
+  site.repositories.sync('default', 'app', { who: 'bea' })
+  t.match(await at('2026-11-22T13:00:01Z'), { syncStatus: 'Success', waiting: tomorrow })
+  t.equal(site.repositories.failures, 0)
+
+  site.upstream.clearLog()
+  await site.repositories.stop()
+  const next = site.open()
+  t.teardown(() => next.stop())
+  next.start()
+  await next.tick()
+  t.ok(site.upstream.count() > 0, 'a new process looks whether the windows are others')
+  site.clock.now = clock.now() + 12 * hourMs
+  clock.jump(site.clock.now)
+  await next.tick()
+  t.match(next.runs('default', 'app')[0], { trigger: 'request', by: 'bea', outcome: 'Success' })
+})
+
+t.test('who waits for a window of another day looks again once a day', async t => {
+  const clock = new VirtualClock(epoch)
+  const window = readWindow({ from: '01:00', to: '05:00', days: ['mon'], timezone: 'UTC' })
+  const site = await open(t, { link: new Link({ logger: silent, clock, windows: [window] }) })
+  site.repositories.start()
+  addRepository(site, { syncInterval: '1h' })
+  await site.repositories.tick()
+  t.match(site.repositories.get('default', 'app').status.waiting, { until: '2026-11-23T01:00:00.000Z' })
+  for (const [hours, runs] of [
+    [23, 1],
+    [24, 2],
+  ] as const) {
+    clock.jump(epoch + hours * hourMs)
+    site.clock.now = clock.now()
+    await site.repositories.tick()
+    t.equal(site.repositories.runs('default', 'app').length, runs)
+  }
 })
 
 t.test('syncTimeout ends a sync that hangs', async t => {

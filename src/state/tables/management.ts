@@ -112,6 +112,7 @@ export const management = `
     error TEXT,                      -- JSON, while the last run has failed
     progress REAL NOT NULL,          -- 0 to 1: how far the last run came
     due_at INTEGER NOT NULL,         -- when the next run begins; stays in the past until that has ended
+    waiting TEXT,                    -- JSON: what of the link keeps the next run back
     trigger TEXT NOT NULL,           -- why it is due
     requested_by TEXT NOT NULL,
     requested_from TEXT,             -- the address of the call; NULL without one
