@@ -167,7 +167,7 @@ export class Repositories {
     this.events.emit('deleted', { namespace, name })
   }
 
-  /** Queues a sync and returns; one that is under way serves for it. Ends roll-backs. Audited with its outcome, when it has ended. */
+  /** Queues a sync and returns; one that has not begun yet serves for it. Ends roll-backs. Audited with its outcome, when it has ended. */
   sync(namespace: string, name: string, by: By): { success: boolean; message: string } {
     return { success: true, message: this.#request(this.#row(namespace, name), 'request', by) }
   }
@@ -281,21 +281,23 @@ export class Repositories {
   }
 
   #request(row: RepositoryRow, trigger: SyncTrigger, by: By): string {
-    const isRunning = this.#queue.activity(row.uid) !== undefined
-    const tags = this.#rows.tags(row.uid)
-    if (isRunning && !tags.some(tag => tag.rolledBack)) {
-      const message = 'a sync is under way already'
-      const object = repositoryName(row.namespace, row.name)
-      const detail = { repository: row.path, reason: message }
-      this.#options.audit.record({ ...by, action: 'repositories:sync', object, outcome: 'success', detail })
-      return message
-    }
+    const isQueued = this.#queue.hasQueued(row)
+    const shared = 'a sync is queued already'
     inTransaction(this.#options.state.db, () => {
       this.#rows.endRollBacks(row.uid)
-      this.#rows.setDue(row.uid, { at: this.#now(), trigger, by: by.who, from: by.from })
+      if (!isQueued) this.#rows.setDue(row.uid, { at: this.#now(), trigger, by: by.who, from: by.from })
+      else this.#recordShared(row, by, shared)
     })
     this.#queue.beginSoon()
-    return isRunning ? 'a sync is under way; another one follows it' : 'the sync is queued'
+    if (isQueued) return shared
+    return this.#queue.activity(row.uid) ? 'a sync is under way; another one follows it' : 'the sync is queued'
+  }
+
+  /** The sync itself is on record for whoever asked for it first. */
+  #recordShared({ namespace, name, path }: RepositoryRow, by: By, reason: string): void {
+    const object = repositoryName(namespace, name)
+    const detail = { repository: path, reason }
+    this.#options.audit.record({ ...by, action: 'repositories:sync', object, outcome: 'success', detail })
   }
 
   #describe(

@@ -32,6 +32,8 @@ export interface SyncQueueOptions {
 /** A run that goes on; or something else that must have the Repository to itself. */
 interface Active extends Activity {
   progress: number
+  /** As its row says; undefined where it is no run. Epoch milliseconds. */
+  readonly dueAt: number | undefined
   readonly controller: AbortController
   readonly ended: Promise<void>
 }
@@ -79,6 +81,11 @@ export class SyncQueue {
     return this.#active.get(uid)
   }
 
+  /** Whether a sync that somebody asked for has yet to begin. One that runs may have seen the source as it was before. */
+  hasQueued({ uid, trigger, dueAt }: RepositoryRow): boolean {
+    return trigger !== 'schedule' && dueAt <= this.#options.now() && dueAt !== this.#active.get(uid)?.dueAt
+  }
+
   /** Begins what is due, as much as may run at once. Called every second, and whenever something has become due. */
   begin(): void {
     if (!this.#open) return
@@ -116,7 +123,7 @@ export class SyncQueue {
     }
     const controller = new AbortController()
     const done = Promise.withResolvers<void>()
-    this.#active.set(row.uid, { progress: 0, controller, ended: done.promise })
+    this.#active.set(row.uid, { progress: 0, dueAt: undefined, controller, ended: done.promise })
     try {
       return await work(AbortSignal.any([signal, controller.signal]))
     } finally {
@@ -134,7 +141,7 @@ export class SyncQueue {
   #begin(row: RepositoryRow): void {
     const controller = new AbortController()
     const done = Promise.withResolvers<void>()
-    const active: Active = { progress: 0, controller, ended: done.promise }
+    const active: Active = { progress: 0, dueAt: row.dueAt, controller, ended: done.promise }
     this.#active.set(row.uid, active)
     const end = (wasWritten: boolean) => {
       this.#active.delete(row.uid)

@@ -207,6 +207,29 @@ t.test('what was interrupted is due still, and never stays Syncing', async t => 
   t.ok(synced.status.lastSynced)
 })
 
+t.test('a sync that is asked for while one runs follows it, and brings what came meanwhile', async t => {
+  const site = await open(t)
+  site.upstream.fault({ kind: 'blob' }, { do: 'slow', bytesPerSecond: 4000 })
+  site.repositories.start()
+  addRepository(site)
+  await site.upstream.until(() => site.upstream.count({ kind: 'blob' }) > 0)
+  const newer = image({ seed: 'two', layers: [3000] })
+  offer(site.upstream, 'mecm/app', '1', newer)
+  site.clock.now += 1000
+  const ask = (who: string) => site.repositories.sync('default', 'app', { who })
+  t.match(ask('bea'), { success: true, message: /another one follows/ })
+  t.match(ask('carl'), { success: true, message: /queued already/ }, 'one that has not begun serves for all')
+  await site.repositories.tick()
+  await site.repositories.tick()
+  t.equal(site.store.findTag('mecm/app', '1')?.descriptor.digest, newer.root.descriptor.digest)
+  t.match(site.repositories.runs('default', 'app'), [
+    { trigger: 'request', by: 'bea' },
+    { trigger: 'created', by: 'anna' },
+  ])
+  const { items } = site.audit.list({ action: 'repositories:sync' })
+  t.same(new Set(items.map(({ who }) => who)), new Set(['anna', 'bea', 'carl']), 'each is on record')
+})
+
 t.test('deleting ends its sync, and leaves the images', async t => {
   const site = await open(t)
   site.repositories.start()
