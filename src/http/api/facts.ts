@@ -1,6 +1,7 @@
 /** What the API asks of the agent: plain functions, so that nothing here knows how the parts are built. */
 import type { Plans } from '../../plans/plans.ts'
 import type { Link } from '../../transfer/link/link.ts'
+import type { Traffic } from '../registry/traffic.ts'
 import type { ImageFigures } from './image-metrics.ts'
 import type { BrokerState, HeldImage, LocalRegistryState, Readiness, StorageState, UpstreamState } from './shapes.ts'
 import type { UpkeepFigures } from './upkeep-metrics.ts'
@@ -30,8 +31,10 @@ export interface AgentFacts {
   outboxMessages(): number
   /** Since the start. */
   blobsFetched(): number
-  /** What nodes took from the embedded registry since the start; undefined beside an external one. */
-  traffic(): { readonly pulls: number; readonly failedPulls: number; readonly servedBytes: number } | undefined
+  /** What nodes took from the embedded registry and clients pushed to it since the start; undefined beside an external one. */
+  traffic():
+    | Pick<Traffic, 'pulls' | 'failedPulls' | 'servedBytes' | 'pushes' | 'failedPushes' | 'pushedBytes'>
+    | undefined
   /** Of image management. */
   readonly figures: ImageFigures
   /** Cleanup, disk marks and scrub; undefined beside an external registry. */

@@ -88,6 +88,26 @@ function addRegistryMetrics(registry: Registry, facts: AgentFacts): void {
       this.inc(facts.traffic()?.pulls ?? 0)
     },
   })
+  new Counter({
+    name: `${prefix}registry_pushes_total`,
+    help: 'Manifests that clients pushed into the embedded registry, and requests of pushes that failed.',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset()
+      this.inc({ outcome: 'success' }, facts.traffic()?.pushes ?? 0)
+      this.inc({ outcome: 'failure' }, facts.traffic()?.failedPushes ?? 0)
+    },
+  })
+  new Counter({
+    name: `${prefix}registry_pushed_bytes_total`,
+    help: 'Bytes of blobs and manifests that clients pushed into the embedded registry.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(facts.traffic()?.pushedBytes ?? 0)
+    },
+  })
 }
 
 function addEdgeMetrics(registry: Registry, facts: AgentFacts, plans: Pick<PlansFace, 'list'>): void {

@@ -87,7 +87,7 @@ export function buildRegistryApp(options: RegistryAppOptions): FastifyInstance {
 }
 
 function addRoutes(app: FastifyInstance, options: RegistryAppOptions): void {
-  const { write, authorize = pullOnly } = options
+  const { write, traffic, authorize = pullOnly } = options
   app.route<{ Params: { '*'?: string } }>({
     method: ['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE'],
     url: '/v2/*',
@@ -98,7 +98,7 @@ function addRoutes(app: FastifyInstance, options: RegistryAppOptions): void {
       const mayPull = async (repository: string) =>
         (await decide(request, { action: 'pull', repository }, authorize)).outcome === 'allow'
       if (write && writes(request, path))
-        return await answerWrite(request, reply, path, { ...write, caller, from: request.ip, mayPull })
+        return await answerWrite(request, reply, path, { ...write, traffic, caller, from: request.ip, mayPull })
       return await answerRead(request, reply, path, options)
     },
   })
@@ -146,10 +146,25 @@ async function answerRead(
 interface AdmittedWrite extends WriteSide {
   readonly caller: string | undefined
   readonly from: string
+  readonly traffic: Traffic
   readonly mayPull: (repository: string) => Promise<boolean>
 }
 
 async function answerWrite(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path: RegistryPath,
+  side: AdmittedWrite,
+): Promise<FastifyReply> {
+  try {
+    return await takeWrite(request, reply, path, side)
+  } catch (error) {
+    if (['POST', 'PATCH', 'PUT'].includes(request.method)) side.traffic.countFailedPush()
+    throw error
+  }
+}
+
+async function takeWrite(
   request: FastifyRequest,
   reply: FastifyReply,
   path: RegistryPath,
@@ -167,13 +182,14 @@ async function answerUpload(
   request: FastifyRequest,
   reply: FastifyReply,
   path: Extract<RegistryPath, { kind: 'upload' }>,
-  { content }: AdmittedWrite,
+  side: AdmittedWrite,
 ): Promise<FastifyReply> {
+  const { content } = side
   switch (request.method) {
     case 'PATCH':
       return await appendUpload(request, reply, path, content)
     case 'PUT':
-      return await finishUpload(request, reply, path, content)
+      return await finishUpload(request, reply, path, side)
     case 'DELETE':
       return await cancelUpload(reply, path, content)
     default:

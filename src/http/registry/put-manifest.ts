@@ -10,6 +10,7 @@ import { RegistryFault } from './fault.ts'
 import { refuseHeld } from './held.ts'
 import type { RegistryPath } from './path.ts'
 import { readBody } from './request-body.ts'
+import type { Traffic } from './traffic.ts'
 import type { WriteSide } from './write-side.ts'
 
 type ManifestPath = Extract<RegistryPath, { kind: 'manifest' }>
@@ -29,7 +30,7 @@ export async function putManifest(
   request: FastifyRequest,
   reply: FastifyReply,
   { repository, reference }: ManifestPath,
-  side: WriteSide & { readonly caller: string | undefined; readonly from: string },
+  side: WriteSide & { readonly caller: string | undefined; readonly from: string; readonly traffic: Traffic },
 ): Promise<FastifyReply> {
   const { content } = side
   const extra = readTags(request.query)
@@ -50,6 +51,8 @@ export async function putManifest(
   for (const [object, name] of [['manifest', digest] as const, ...tags.map(tag => ['tag', tag] as const)]) {
     side.wrote?.({ action: 'push', caller: side.caller, from: side.from, repository, object, reference: name })
   }
+  side.traffic.countPush()
+  side.traffic.countPushedBytes(bytes.byteLength)
   return reply
     .code(201)
     .headers({

@@ -9,10 +9,17 @@ import type { UploadStatus } from '../../store/uploads.ts'
 import { RegistryFault } from './fault.ts'
 import type { RegistryPath } from './path.ts'
 import { declaredLength, readChunkRange } from './request-body.ts'
+import type { Traffic } from './traffic.ts'
 import type { WritableContent } from './write-side.ts'
 
 type UploadsPath = Extract<RegistryPath, { kind: 'uploads' }>
 type UploadPath = Extract<RegistryPath, { kind: 'upload' }>
+
+/** What a push goes into, and where it is counted. */
+interface Pushing {
+  readonly content: WritableContent
+  readonly traffic: Traffic
+}
 
 const BeginQuery = Type.Object({
   digest: Type.Optional(Type.String({ maxLength: 255 })),
@@ -33,9 +40,9 @@ export async function beginUpload(
   request: FastifyRequest,
   reply: FastifyReply,
   { repository }: UploadsPath,
-  context: { readonly content: WritableContent; readonly mayPull: (repository: string) => Promise<boolean> },
+  context: Pushing & { readonly mayPull: (repository: string) => Promise<boolean> },
 ): Promise<FastifyReply> {
-  const { content } = context
+  const { content, traffic } = context
   const query = readQuery(request.query)
   if (query.mount !== undefined) {
     const digest = checkDigest(query.mount)
@@ -43,7 +50,7 @@ export async function beginUpload(
   }
   if (query.digest !== undefined && query.mount === undefined) {
     const digest = checkDigest(query.digest)
-    await takeWhole(request, repository, digest, content)
+    traffic.countPushedBytes(await takeWhole(request, repository, digest, content))
     return sendCreated(reply, repository, digest)
   }
   const status = content.uploads.create(repository, checkAlgorithm(query['digest-algorithm']))
@@ -71,12 +78,12 @@ export async function finishUpload(
   request: FastifyRequest,
   reply: FastifyReply,
   path: UploadPath,
-  content: WritableContent,
+  { content, traffic }: Pushing,
 ): Promise<FastifyReply> {
   const digest = checkDigest(readQuery(request.query).digest)
   findUpload(path, content)
   if (declaredLength(request.raw) !== 0) await append(request, path, content, algorithmOf(digest))
-  await content.uploads.finish(path.repository, path.id, digest)
+  traffic.countPushedBytes(await content.uploads.finish(path.repository, path.id, digest))
   return sendCreated(reply, path.repository, digest)
 }
 
@@ -95,11 +102,11 @@ async function takeWhole(
   repository: string,
   digest: Digest,
   { uploads }: WritableContent,
-): Promise<void> {
+): Promise<number> {
   const { id } = uploads.create(repository, algorithmOf(digest))
   try {
     await uploads.append(repository, id, request.raw, { length: declaredLength(request.raw) })
-    await uploads.finish(repository, id, digest)
+    return await uploads.finish(repository, id, digest)
   } catch (error) {
     // Nobody was told of the session, so nobody can go on with it.
     if (uploads.find(repository, id)) await uploads.cancel(repository, id)

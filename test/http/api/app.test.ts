@@ -116,7 +116,7 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
       },
     ],
     storage: async () => ({ usedBytes: 5, freeBytes: null }),
-    traffic: () => ({ pulls: 4, failedPulls: 1, servedBytes: 4000 }),
+    traffic: () => ({ pulls: 4, failedPulls: 1, servedBytes: 4000, pushes: 2, failedPushes: 3, pushedBytes: 600 }),
     figures: {
       syncFailures: () => 3,
       connectionFailures: () => new Map([['harbor', 6]]),
@@ -137,6 +137,9 @@ t.test('metrics have the names and units of Prometheus, and are read when they a
     'edge_image_agent_blobs_fetched_total 7',
     'edge_image_agent_registry_served_bytes_total 4000',
     'edge_image_agent_registry_pulls_total 4',
+    'edge_image_agent_registry_pushes_total{outcome="success"} 2',
+    'edge_image_agent_registry_pushes_total{outcome="failure"} 3',
+    'edge_image_agent_registry_pushed_bytes_total 600',
     'edge_image_agent_plans{phase="Ready"} 1',
     'edge_image_agent_storage_bytes 5',
     'edge_image_agent_storage_free_bytes Nan',

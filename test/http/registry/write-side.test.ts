@@ -290,3 +290,26 @@ t.test('twenty clients push images that share layers, all at once', async t => {
   for (const blob of all.values()) bytes += blob.length
   t.equal(await store.usedBytes(), bytes, 'one copy of each')
 })
+
+t.test('what was pushed is counted when it is whole, and so is what came to nothing', async t => {
+  const { client, server } = await startPushRegistry(t)
+  const { traffic } = server
+  const sample = image({ seed: 'counted', layers: [3000] })
+  t.ok((await client.pushSample(repository, sample)).every(status => status === 201))
+  const bytes = [...sample.blobs.values()].reduce((sum, blob) => sum + blob.length, sample.root.bytes.byteLength)
+  t.same([traffic.pushes, traffic.failedPushes, traffic.pushedBytes], [1, 0, bytes])
+
+  t.equal((await client.pushBlob(repository, Buffer.from('x'), digestOf(Buffer.from('y')))).status, 400)
+  t.equal((await client.putManifest('mecm/other', sample.root, 'v1')).status, 404, 'its blobs are not there')
+  t.equal((await client.send('DELETE', `/v2/${repository}/manifests/absent`)).status, 404)
+  t.same([traffic.pushes, traffic.failedPushes, traffic.pushedBytes], [1, 2, bytes], 'a delete is no push')
+
+  const whole = blobOf('at once', 700)
+  const path = `/v2/${repository}/blobs/uploads/?digest=${whole.digest}`
+  t.equal((await client.send('POST', path, { headers: octets, body: whole.bytes })).status, 201)
+  t.equal(
+    (await client.send('POST', `/v2/mecm/other/blobs/uploads/?mount=${whole.digest}&from=${repository}`)).status,
+    201,
+  )
+  t.same([traffic.pushes, traffic.failedPushes, traffic.pushedBytes], [1, 2, bytes + 700], 'a mount moves no bytes')
+})
