@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { Access } from './agent/access.ts'
 import { Engine } from './agent/engine.ts'
-import { takeInventory } from './agent/inventory.ts'
 import { LifecycleSide } from './agent/lifecycle.ts'
 import { Management } from './agent/management.ts'
 import { protectWanted } from './agent/protection.ts'
@@ -187,7 +186,7 @@ export class Agent {
       figures: {
         syncFailures: () => management.repositories.failures,
         connectionFailures: () => management.sources.connectionFailures(),
-        versions: () => side.countVersions(plans.list()),
+        versions: () => side.inventory(() => plans.list()).images,
         disk: () => kept.disk(),
       },
     }
@@ -232,7 +231,7 @@ export class Agent {
           usedBytes: used(storage.usedBytes),
           freeBytes: storage.freeBytes === null ? null : free(storage.freeBytes),
         },
-        inventory: takeInventory(side.images(plans.list())),
+        inventory: side.inventory(() => plans.list()),
       }
     }
   }

@@ -24,6 +24,7 @@ import { Store } from '../store/store.ts'
 import type { LocalReader, LocalRegistry } from '../transfer/local.ts'
 import { EmbeddedRegistry } from '../transfer/local-embedded.ts'
 import { ExternalRegistry } from '../transfer/local-external.ts'
+import { type Inventory, inventoryOf, takeInventory } from './inventory.ts'
 
 /**
  * What is staged is sent on soon and then removed: synced seldom, most of it need never reach the disk. A power loss costs so much of a
@@ -62,8 +63,8 @@ export interface LocalSide {
   check(signal: AbortSignal): Promise<void>
   /** What is held, by tag. `statuses` are the plans', for a registry whose content is not ours to list. */
   images(statuses: readonly PlanStatus[]): readonly HeldImage[]
-  /** How many versions of images are held: what {@link images} lists, counted. */
-  countVersions(statuses: readonly PlanStatus[]): number
+  /** What {@link images} lists, in short. Beside the embedded registry it costs nothing as long as nothing has changed. */
+  inventory(statuses: () => readonly PlanStatus[]): Inventory
   storage(): Promise<StorageState>
 }
 
@@ -90,6 +91,7 @@ export function createLocalSide(config: Config, parts: LocalSideParts): LocalSid
 
 class EmbeddedSide implements LocalSide {
   readonly local: LocalRegistry & LocalReader
+  readonly inventory: () => Inventory
   readonly #config: EmbeddedRegistryConfig
   readonly #store: Store
   readonly #logger: Logger
@@ -104,6 +106,7 @@ class EmbeddedSide implements LocalSide {
     this.#logger = logger
     this.#store = new Store({ root: config.storageDir, state, logger })
     this.local = new EmbeddedRegistry(this.#store)
+    this.inventory = inventoryOf(this.#store)
   }
 
   get facts(): LocalRegistryState {
@@ -147,10 +150,6 @@ class EmbeddedSide implements LocalSide {
       mediaType: descriptor.mediaType,
       updatedAt: new Date(updatedAt).toISOString(),
     }))
-  }
-
-  countVersions(): number {
-    return this.#store.tagCount
   }
 
   async storage(): Promise<StorageState> {
@@ -224,8 +223,8 @@ class ExternalSide implements LocalSide {
     return statuses.flatMap(heldImages)
   }
 
-  countVersions(statuses: readonly PlanStatus[]): number {
-    return this.images(statuses).length
+  inventory(statuses: () => readonly PlanStatus[]): Inventory {
+    return takeInventory(this.images(statuses()))
   }
 
   async storage(): Promise<StorageState> {

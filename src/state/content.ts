@@ -99,10 +99,6 @@ export class ContentRows {
     return row && toTag(row)
   }
 
-  countTags(): number {
-    return this.#sql.countTags.get()?.count ?? 0
-  }
-
   allTags(): StoredTag[] {
     return this.#sql.allTags.all().map(toTag)
   }
@@ -226,7 +222,6 @@ function prepare(db: Database.Database) {
        ORDER BY tag COLLATE NOCASE, tag LIMIT :limit`,
     ),
     tag: db.prepare<[string, string], TagRow>(`SELECT ${tagColumns} ${tagJoin} WHERE t.repository = ? AND t.tag = ?`),
-    countTags: db.prepare<[], { count: number }>('SELECT count(*) AS count FROM tags'),
     allTags: db.prepare<[], TagRow>(`SELECT ${tagColumns} ${tagJoin} ORDER BY t.repository, t.tag`),
     imageSizes: db.prepare<[], { repository: string; tag: string; size: number }>(
       `WITH RECURSIVE tree (repository, tag, digest) AS (

@@ -17,14 +17,21 @@ export class IndexWriter {
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #stale = false
+  #changes = 0
   #stopped = false
 
   constructor(options: IndexWriterOptions) {
     this.#options = options
   }
 
+  /** How often something has changed, since the start of the process. */
+  get changes(): number {
+    return this.#changes
+  }
+
   /** Something that index.json tells has changed. Costs nothing however often it is called. */
   changed(): void {
+    this.#changes += 1
     this.#stale = true
     if (this.#writing === undefined) this.#schedule(this.#options.delayMs)
   }

@@ -15,7 +15,7 @@ import { Ingests } from '../state/ingests.ts'
 import { UploadRows } from '../state/uploads.ts'
 import { readBootId } from './boot-id.ts'
 import { ContentStore } from './content.ts'
-import { type IndexEntry, writeIndex, writeLayoutMark } from './index-file.ts'
+import { writeIndex, writeLayoutMark } from './index-file.ts'
 import { IndexWriter } from './index-writer.ts'
 import { localError } from './layout.ts'
 import { readManifestRecord } from './manifest-record.ts'
@@ -137,8 +137,13 @@ export class Store {
   }
 
   /** Of every repository together. */
-  get tagCount(): number {
-    return this.#rows.countTags()
+  allTags(): StoredTag[] {
+    return this.#rows.allTags()
+  }
+
+  /** Another number whenever a tag is another, for those who would have to look at all of them. */
+  get changes(): number {
+    return this.#index.changes
   }
 
   findTag(repository: string, tag: string): StoredTag | undefined {
@@ -315,9 +320,8 @@ export class Store {
   }
 
   async #writeIndex(): Promise<void> {
-    const tagged: IndexEntry[] = this.#rows.allTags()
     const roots = this.#rows.untaggedRoots().map(root => ({ ...root, tag: undefined, source: undefined }))
-    await writeIndex(this.#root, [...tagged, ...roots])
+    await writeIndex(this.#root, [...this.#rows.allTags(), ...roots])
   }
 
   #local<T>(doing: string, work: () => T): T {
