@@ -1,10 +1,10 @@
 /**
  * The memory that a blob is sent from, used over and over: memory made anew for every chunk costs several times what sending it does.
- * Used by local-external.ts.
+ * Used by external-blobs.ts and staged-ingest.ts.
  */
 import type { BlockBuffers } from '../store/append-file.ts'
 
-/** What can be read at any place: a stored blob. */
+/** What can be read at any place: a stored blob, or one that still arrives. */
 export interface ReadAt {
   /** Bytes. */
   readonly size: number
@@ -21,8 +21,8 @@ const ringSize = 4
 /** The buffers of one upload, in turn. */
 export class SendBuffers {
   readonly #pool: BlockBuffers
+  /** Those that hold something that was sent, the oldest first; one that is being filled is not among them. */
   readonly #ring: Buffer[] = []
-  #turn = 0
 
   constructor(pool: BlockBuffers) {
     this.#pool = pool
@@ -33,6 +33,8 @@ export class SendBuffers {
     for (let position = start; position < source.size; ) {
       const buffer = this.#next()
       const count = await source.read(buffer, position)
+      // Only now: a request may be over while this waits, and the next one, or another upload, must not get what is still to be filled
+      this.#ring.push(buffer)
       if (count === 0) throw new Error(`the file of the blob ends at byte ${position}, before byte ${source.size}`)
       yield buffer.subarray(0, count)
       position += count
@@ -45,9 +47,7 @@ export class SendBuffers {
   }
 
   #next(): Buffer {
-    const at = this.#turn++ % ringSize
-    const buffer = this.#ring[at] ?? this.#pool.take()
-    this.#ring[at] = buffer
-    return buffer
+    const oldest = this.#ring.length < ringSize ? undefined : this.#ring.shift()
+    return oldest ?? this.#pool.take()
   }
 }

@@ -35,6 +35,40 @@ t.test('the same memory serves one upload after the other', async t => {
   t.equal(seen.size, 4)
 })
 
+t.test('memory that a read still fills serves nobody else', async t => {
+  const pool = new BlockBuffers()
+  const buffers = new SendBuffers(pool)
+  const late = Promise.withResolvers<void>()
+  const filled: Uint8Array[] = []
+  const slow = {
+    size: source.size,
+    read: async (buffer: Uint8Array) => {
+      await late.promise
+      filled.push(buffer)
+      return buffer.fill(0xff).byteLength
+    },
+  }
+  // Its request was answered before its end, and the blob is sent once more, in another way
+  const left = buffers.chunks(slow, 0)
+  const asked = left.next()
+  const sent = new Set<ArrayBufferLike>()
+  for await (const chunk of buffers.chunks(source, 0)) sent.add(chunk.buffer)
+  buffers.giveBack()
+  const next = Array.from({ length: 5 }, () => pool.take().fill(1))
+  late.resolve()
+  await asked
+  await left.return(undefined)
+  t.equal(filled.length, 1)
+  t.notOk(
+    filled.some(buffer => sent.has(buffer.buffer)),
+    'not what is sent now',
+  )
+  t.ok(
+    next.every(buffer => buffer.every(byte => byte === 1)),
+    'not those who took it from the pool',
+  )
+})
+
 t.test('a file that is shorter than it was is told', async t => {
   const chunks = new SendBuffers(new BlockBuffers()).chunks({ ...source, size: bytes.byteLength + 1 }, 0)
   await t.rejects(
