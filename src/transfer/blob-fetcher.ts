@@ -149,7 +149,8 @@ export class BlobFetcher {
       if (error.side === 'local') throw error
       failures = gained > 0 ? 1 : failures + 1
       const sources = this.#sourcesOf(shared)
-      const isOutage = ledger.health.isLost(source.upstream.host)
+      // Who says that it is asked too often is there, and would be asked the more
+      const isOutage = error.code !== 'TOOMANYREQUESTS' && ledger.health.isLost(source.upstream.host)
       const isEnough = failures >= (isOutage ? maxFailuresInOutage : maxFailures)
       if (choice.failed(source, error, sources) || isEnough) throw error
       const wished = choice.hasOther(source, sources) ? 0 : (error.retryAfterMs ?? 0)

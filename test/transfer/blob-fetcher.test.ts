@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
-import { ImageError } from '../../src/oci/errors.ts'
+import { type ErrorCode, ImageError } from '../../src/oci/errors.ts'
 import { SourceHealth } from '../../src/transfer/source-health.ts'
 import {
   type Answer,
@@ -145,14 +145,14 @@ t.test('a dead source is given up after a bounded number of tries', async t => {
 
 /** An upstream's answer while the link is down: a second passes, and it fails. */
 const downFor =
-  (clock: VirtualClock): Answer =>
+  (clock: VirtualClock, code: ErrorCode = 'UNAVAILABLE'): Answer =>
   offset => ({
     offset,
     body: {
       [Symbol.asyncIterator]: () => ({
         next: async () => {
           await clock.pass(1_000)
-          throw new ImageError('UNAVAILABLE', 'no way')
+          throw new ImageError(code, 'no way')
         },
       }),
     },
@@ -176,6 +176,14 @@ t.test('a long outage is for the plan, which waits longer each time', async t =>
   t.equal(up.asked.length, 31, 'half a minute')
   await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'UNAVAILABLE' })
   t.equal(up.asked.length, 36, 'then as with any dead source')
+})
+
+t.test('a source that says it is asked too often is not asked as if the link were down', async t => {
+  const clock = new VirtualClock(0)
+  const up = scripted('up.example', cutAfter(30), downFor(clock, 'TOOMANYREQUESTS'))
+  const { fetcher } = build([up], { health: new SourceHealth({ clock }) })
+  await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'TOOMANYREQUESTS' })
+  t.equal(up.asked.length, 5, 'as often as any source that fails')
 })
 
 t.test('a more urgent blob takes the turn; the other one goes on afterwards from its byte', async t => {
