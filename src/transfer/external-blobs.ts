@@ -143,10 +143,20 @@ export class ExternalBlobs {
   async #isHeld(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
     const known = this.#lookups.find(repository, digest)
     if (known !== undefined) return known
-    const there = await asLocal(this.#registry.hasBlob(repository, digest, signal))
+    const there = await asLocal(this.#heard(this.#registry.hasBlob(repository, digest, signal), signal))
     this.#lookups.record(repository, digest, there)
     if (!there) this.#placements.remove(repository, digest)
     return there
+  }
+
+  /** The registry's answer. One that fails may come back without what it has acknowledged. */
+  async #heard<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await answer
+    } catch (error) {
+      if (!signal.aborted) this.forget()
+      throw error
+    }
   }
 
   #holds(repository: string, digest: Digest): void {
@@ -174,7 +184,8 @@ export class ExternalBlobs {
 
   async #send(repository: string, blob: Descriptor, open: Open, signal: AbortSignal): Promise<void> {
     const buffers = new SendBuffers(this.#buffers)
-    await this.#registry.uploadBlob(repository, blob, offset => open(offset, buffers), signal)
+    const sent = this.#registry.uploadBlob(repository, blob, offset => open(offset, buffers), signal)
+    await this.#heard(sent, signal)
     buffers.giveBack()
     this.#holds(repository, blob.digest)
   }

@@ -74,6 +74,20 @@ t.test('of a blob that the registry has just acknowledged it is not asked again;
   await t.rejects(site.transfer.confirm(brought, new AbortController().signal), { code: 'LOCAL_REGISTRY' })
 })
 
+t.test('what a registry acknowledged before it failed is asked for again', async t => {
+  const { upstream, registry, site } = await start(t)
+  offer(upstream, 'mecm/one', '1', image({ seed: 'one' }))
+  offer(upstream, 'mecm/two', '1', image({ seed: 'two', layers: [{ seed: 'another', bytes: 2000 }] }))
+  const { signal } = new AbortController()
+  const resolved = await site.transfer.resolve(wish(`${upstream.host}/mecm/one:1`), signal)
+  const brought = await site.transfer.fetch(resolved, { priority: 50, signal })
+  registry.content.repository('mecm/one').blobs.clear()
+  registry.fault({ kind: 'upload' }, { do: 'status', status: 503 }, Number.POSITIVE_INFINITY)
+  await t.rejects(bring(site, wish(`${upstream.host}/mecm/two:1`)), { code: 'LOCAL_REGISTRY' })
+  registry.clearFaults()
+  await t.rejects(site.transfer.confirm(brought, signal), { code: 'LOCAL_REGISTRY', message: /the blob/ })
+})
+
 t.test('a manifest that another repository holds is not fetched again', async t => {
   const { upstream, site } = await start(t)
   const sample = image()
