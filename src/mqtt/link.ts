@@ -24,7 +24,7 @@ export interface LinkTiming {
   /** Upper ends of the first and of the longest delay between tries. */
   readonly retryMinMs: number
   readonly retryMaxMs: number
-  /** A connection that lasted so long was a good one: the next try comes soon again. */
+  /** A connection that lasted so long was a good one, and on a bad line they last no longer: the next try comes soon again. */
   readonly stableMs: number
   readonly connectTimeoutMs: number
   readonly keepaliveSeconds: number
@@ -41,7 +41,7 @@ export interface LinkTiming {
 const defaultTiming: LinkTiming = {
   retryMinMs: 1_000,
   retryMaxMs: 120_000,
-  stableMs: 30_000,
+  stableMs: 10_000,
   connectTimeoutMs: 30_000,
   keepaliveSeconds: 60,
   stateIntervalMs: 60_000,
