@@ -1,10 +1,11 @@
 /**
  * A blob that is still arriving: a file and an offset. Bytes are appended, synced, then the offset is recorded, never the other way
- * round; what an earlier process left is hashed once and gone on from, what this one left is not even read. Opened by content.ts, written by transfer/.
+ * round; what an earlier process left is hashed once and gone on from, what this one left is not even read. Opened by content.ts,
+ * written by transfer/.
  */
 import type { Hash } from 'node:crypto'
-import { constants, statSync } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { constants, renameSync, statSync } from 'node:fs'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -53,8 +54,8 @@ export interface RestingHash {
 const syncMs = 10_000
 
 /**
- * Opens the blob's ingest where an earlier one stopped, hashing what an earlier process left. After a kill the whole file counts, since the page
- * cache outlived the process; after a reboot only what was recorded as synced. The final digest decides in any case.
+ * Opens the blob's ingest where an earlier one stopped, hashing what an earlier process left. After a kill the whole file counts, since
+ * the page cache outlived the process; after a reboot only what was recorded as synced. The final digest decides in any case.
  * @throws ImageError `NO_SPACE`; the signal's reason when it is aborted meanwhile.
  */
 export async function openIngest(blob: Descriptor, context: IngestContext, signal?: AbortSignal): Promise<BlobIngest> {
@@ -247,7 +248,7 @@ export class BlobIngest {
     const target = blobPath(root, digest)
     if (!this.#moved) {
       this.#replaced = statSync(target, { throwIfNoEntry: false })?.size ?? 0
-      await rename(ingestPath(root, digest), target)
+      renameSync(ingestPath(root, digest), target) // at once, so that the same blob from a client is counted once
     }
     this.#moved = true
     await folders.sync(dirname(target))

@@ -406,6 +406,36 @@ t.test('a file that no row tells of is not gone on from', async t => {
   t.ok(readFileSync(blobPath(root, blob.digest)).equals(content))
 })
 
+t.test('a blob that a client pushes in the moment it is committed is counted once', async t => {
+  const { store, root, ingests } = await openStore(t)
+  const record = ingests.record.bind(ingests)
+  for (let turns = 0; turns < 20; turns++) {
+    const content = seededBytes(`twice ${turns}`, 500)
+    const blob = blobOf(content)
+    const pushed = join(root, 'ingest', 'pushed')
+    writeFileSync(pushed, content)
+    const ingest = await store.openIngest(blob)
+    await ingest.write(content.subarray(0, 100))
+    await ingest.close()
+    let adopted: Promise<void> | undefined
+    const adopt = async () => {
+      for (let turn = 0; turn < turns; turn++) await undefined
+      await store.adopt(pushed, blob, () => undefined)
+    }
+    const again = await store.openIngest(blob)
+    await again.write(content.subarray(100))
+    // The last thing that a commit does before it looks whether the blob has come meanwhile
+    ingests.record = (...facts) => {
+      record(...facts)
+      adopted = adopt()
+    }
+    await again.commit()
+    ingests.record = record
+    await adopted
+    t.equal(await store.usedBytes(), 500 * (turns + 1), `${turns} turns after the sync`)
+  }
+})
+
 t.test('an ingest that nobody wants can be dropped', async t => {
   const { store } = await openStore(t)
   const content = seededBytes('stale', 4000)
