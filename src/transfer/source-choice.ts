@@ -209,7 +209,7 @@ export class SourceChoice {
   }
 }
 
-export function isContentError(error: ImageError): boolean {
+function isContentError(error: ImageError): boolean {
   return error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH'
 }
 
