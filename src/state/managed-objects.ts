@@ -47,11 +47,6 @@ export function nextVersion(db: Database.Database): number {
   return row.value
 }
 
-/** The newest resourceVersion that was given. */
-export function newestObjectVersion(db: Database.Database): number {
-  return db.prepare<[], { value: number }>('SELECT value FROM management_version').get()?.value ?? 0
-}
-
 /** One page of a table's rows by namespace and name, and how many there are on all pages. */
 export function listRows<Row extends ObjectRow>(
   db: Database.Database,
