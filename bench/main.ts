@@ -1,9 +1,9 @@
 /** `npm run bench`: races the agent against the tools people use now, and writes what came of it into bench/results. */
-import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { buildAgent } from './build.ts'
 import { makeCorpus, pushCorpus } from './corpus.ts'
 import { type Job, makeJobs } from './jobs.ts'
 import { type Result, race } from './race.ts'
@@ -65,7 +65,7 @@ function readArguments(args: readonly string[]) {
 async function run(options: Options, dir: string, signal: AbortSignal): Promise<void> {
   const scale = options.quick ? 8 : 1
   const agents = [
-    { name: 'agent', program: build() },
+    { name: 'agent', program: buildAgent() },
     ...(options.against === undefined ? [] : [{ name: 'earlier', program: resolve(options.against) }]),
   ]
   say('Making the corpus …')
@@ -100,14 +100,6 @@ function choose(jobs: readonly Job[], only: string | undefined): readonly Job[] 
   const unknown = names.find(name => jobs.every(job => job.id !== name))
   if (unknown !== undefined) throw new Error(`no job is called ${unknown}; --list names them`)
   return jobs.filter(job => names.includes(job.id))
-}
-
-/** The agent as it is installed: compiled, into dist. */
-function build(): string {
-  const tsc = join(root, 'node_modules/.bin/tsc')
-  const { status, stdout } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: root, encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the build failed:\n${stdout}`)
-  return join(root, 'dist/main.js')
 }
 
 function say(line: string): void {

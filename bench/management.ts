@@ -17,6 +17,7 @@ import { openState } from '../src/state/database.ts'
 import { RepositoryRows } from '../src/state/repositories.ts'
 import { SourceRows } from '../src/state/sources.ts'
 import { AgentProcess } from '../test/fixtures/agent-process.ts'
+import { buildAgent } from './build.ts'
 import { cpuOf } from './measure.ts'
 
 const repositories = 10_000
@@ -43,7 +44,8 @@ try {
 
 async function measure(idleOnly: boolean): Promise<string> {
   const [load = 0] = loadavg()
-  const agent = await AgentProcess.prepare({ dir, edge: 'edge-01', platform: 'linux/amd64', upstreams: [] })
+  const program = buildAgent()
+  const agent = await AgentProcess.prepare({ dir, edge: 'edge-01', platform: 'linux/amd64', upstreams: [], program })
   fill(join(dir, 'state'))
   const lines: [string, string][] = []
   try {
