@@ -1,6 +1,6 @@
 /** Talks to the running agent's HTTP interface. Used by `plan …`, `status` and `images`. */
 import { type Static, type TSchema, Type } from 'typebox'
-import { Agent, type Dispatcher, request } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import {
   type AgentStatus,
   AgentStatusSchema,
@@ -53,23 +53,17 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 export class ApiClient {
   readonly #base: URL
   readonly #target: ApiTarget
-  readonly #agent: Agent
+  #agent: Promise<Agent> | undefined
 
   /** @throws CliError (2) when the address is no http URL. */
   constructor(target: ApiTarget) {
-    const { address, certificate } = target
+    const { address } = target
     const base = URL.canParse(address) ? new URL(address) : undefined
     if (base === undefined || !/^https?:$/.test(base.protocol)) {
       throw new CliError(`"${address}" is not the address of an agent: expected http://host:port`, { exitStatus: 2 })
     }
     this.#base = base
     this.#target = target
-    this.#agent = new Agent({
-      connectTimeout: 5000,
-      headersTimeout: answerTimeoutMs,
-      bodyTimeout: answerTimeoutMs,
-      ...(certificate === undefined ? {} : { connect: trustAlone(certificate) }),
-    })
   }
 
   /** What to do where the token is not taken. */
@@ -78,7 +72,8 @@ export class ApiClient {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    const agent = await this.#agent
+    await agent?.destroy()
   }
 
   /** Sends a plan. `accepted` is false where the agent knows this revision already. @throws ApiFailure, with every problem, where it is refused. */
@@ -165,9 +160,13 @@ export class ApiClient {
     const headers: Record<string, string> = { accept, ...(token ? { authorization: `Bearer ${token}` } : {}) }
     if (body !== undefined) headers['content-type'] = contentType(body)
     try {
-      return await request(new URL(path, this.#base), {
+      this.#agent ??= this.#makeAgent()
+      const agent = await this.#agent
+      const url = new URL(path, this.#base)
+      return await agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
         method,
-        dispatcher: this.#agent,
         headers,
         ...(body === undefined ? {} : { body }),
         ...rest,
@@ -179,6 +178,18 @@ export class ApiClient {
         cause: error,
       })
     }
+  }
+
+  /** The daemon loads this file with all commands, and needs no client. */
+  async #makeAgent(): Promise<Agent> {
+    const { Agent } = await import('undici')
+    const { certificate } = this.#target
+    return new Agent({
+      connectTimeout: 5000,
+      headersTimeout: answerTimeoutMs,
+      bodyTimeout: answerTimeoutMs,
+      ...(certificate === undefined ? {} : { connect: trustAlone(certificate) }),
+    })
   }
 
   #expect<T extends TSchema>(answer: Answer, shape: Shape<T>): Static<T> {

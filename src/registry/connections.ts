@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
-import { Agent, type Dispatcher, request as sendRequest } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { Answer } from './answer.ts'
 import { type Doing, isSpoiltConnection, networkFailure } from './failures.ts'
@@ -133,8 +133,9 @@ export class Connections {
     // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
     const own = { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized }
     this.#options.line?.head(owner.host, headBytes({ host: url.host, ...own }, method.length + url.pathname.length))
-    return sendRequest(url, {
-      dispatcher,
+    return dispatcher.request({
+      origin: url.origin,
+      path: url.pathname + url.search,
       method,
       headers: own,
       body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body.open()),
@@ -173,6 +174,8 @@ export class Connections {
   async #makeAgent(trust: Trust, url: URL, about: Doing): Promise<Agent> {
     // Made once: from a list of certificates, every connection would parse all of them again.
     const secureContext = trust.caFile === undefined ? undefined : await trusting(trust.caFile, url, about)
+    // Loaded for the first request: 3 MiB that an agent with nothing to ask for does without.
+    const { Agent } = await import('undici')
     return new Agent({
       allowH2: false,
       pipelining: 1,
