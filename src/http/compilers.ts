@@ -12,7 +12,7 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   const shape = new Shape(schema)
   return (value: unknown) => {
     const converted = httpPart === 'body' ? value : Convert(schema, value)
-    return shape.check(converted) ? { value: converted } : { error: [...shape.errors(converted)] }
+    return shape.check(converted) ? { value: converted } : { error: shape.errors(converted) }
   }
 }
 
