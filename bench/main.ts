@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { buildAgent } from './build.ts'
 import { makeCorpus, pushCorpus } from './corpus.ts'
 import { type Job, makeJobs } from './jobs.ts'
+import { readThrough, writeOut } from './page-cache.ts'
 import { type Result, race } from './race.ts'
 import { startRegistry } from './registries.ts'
 import { writeReport } from './report.ts'
@@ -79,6 +80,9 @@ async function run(options: Options, dir: string, signal: AbortSignal): Promise<
   const upstream = await startRegistry(join(corpusDir, 'upstream'))
   try {
     await pushCorpus(corpus, corpusDir, upstream.host)
+    await writeOut(corpusDir, signal)
+    const bytes = await readThrough(join(corpusDir, 'upstream'), signal)
+    say(`Upstream's ${Math.round(bytes / 1024 / 1024)} MiB were read once.`)
     const results: Result[] = []
     for (const job of choose(jobs, options.only)) {
       results.push(...(await race(job, { upstream, dir, runs: Number(options.runs), signal, tell: say })))

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Contender, Session } from './contender.ts'
 import type { Job } from './jobs.ts'
 import { LinkEmulator } from './link-emulator.ts'
+import { writeOut } from './page-cache.ts'
 import { type BenchRegistry, expectImages } from './registries.ts'
 
 /** One contender's time at one job. Requests and bytes are what upstream, or the link before it, has counted. */
@@ -84,6 +85,7 @@ async function runLap(job: Job, contender: Contender, options: RaceOptions): Pro
     session = await contender.open({ dir, upstream: link?.host ?? options.upstream.host })
     const signal = AbortSignal.any([options.signal, AbortSignal.timeout(lapLimitMs)])
     if (job.before) await session.bring(job.before, signal)
+    await writeOut(options.dir, options.signal) // what others left to be written is not this one's to wait for
     return await measure(job, session, { link, upstream: options.upstream, signal })
   } finally {
     await session?.close()

@@ -36,7 +36,8 @@ Made by \`npm run bench\`. Within a round every contender has one turn, the orde
 smallest and the largest in brackets. Wall time of the agent is from a plan's arrival at a running agent to its \`Ready\`, which includes the local
 registry's confirmation; of \`pull\` and the others, from their start to their end. CPU is user and system time of the contender and of the registry it copies into; memory is the
 contender's own. Requests and bytes are what the upstream registry, or the link before it, has counted. All content is checked afterwards where
-nodes would pull it. The agent writes content to the disk durably (fsync); the other tools and docker-registry do not.
+nodes would pull it. The agent writes content to the disk durably (fsync); the other tools and docker-registry do not. Upstream's content was read
+once before the first round, so that it comes from memory for everybody, and the disk has nothing left to write when a turn begins.
 
 ![wall times](${name}.svg)
 
