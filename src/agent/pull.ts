@@ -139,7 +139,6 @@ class Pull {
       placed: () => undefined,
       removals: () => ({ remove: [], notes: [] }),
       judge: needs => judge(this.#plan, needs, { engine: this.#engine.transfer, now: Date.now() }),
-      arrived: () => 0,
     }
   }
 

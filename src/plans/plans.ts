@@ -2,11 +2,9 @@
 import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
 import type { BackoffOptions } from '../oci/backoff.ts'
-import type { Digest } from '../oci/digest.ts'
 import type { TrustedKey } from '../oci/jws.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { State } from '../state/database.ts'
-import { Ingests } from '../state/ingests.ts'
 import { type Hold, PlanRows } from '../state/plans.ts'
 import type { ImageRequest, TransferEngine } from '../transfer/engine.ts'
 import { type Arrival, Intake, type Receipt } from './intake.ts'
@@ -156,12 +154,10 @@ export class Plans {
    * @throws the signal's reason when it is aborted.
    */
   async quote(payload: Uint8Array, signal: AbortSignal): Promise<QuoteAnswer> {
-    const { state, engine, edge, logger } = this.#options
+    const { engine, edge, logger } = this.#options
     const reading = readPlan(payload, { platforms: edge.platforms, keys: this.#options.keys ?? [] })
     if (reading.kind === 'refused') return { kind: 'refused', problems: reading.problems }
-    const ingests = new Ingests(state.db)
-    const arrived = (digest: Digest) => ingests.find(digest)?.synced ?? 0
-    const options = { engine, edge: edge.id, logger, now: this.#now, arrived, rate: this.#rate }
+    const options = { engine, edge: edge.id, logger, now: this.#now, rate: this.#rate }
     return { kind: 'quote', quote: await quotePlan(reading.plan, options, signal) }
   }
 

@@ -5,7 +5,6 @@
 import type { Logger } from 'pino'
 import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
 import type { State } from '../state/database.ts'
-import { Ingests } from '../state/ingests.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
@@ -49,7 +48,6 @@ interface Running {
 
 export class PlanQueue {
   readonly #options: QueueOptions
-  readonly #ingests: Ingests
   readonly #deadlines: Deadlines
   /** By plan. */
   readonly #entries = new Map<string, Entry>()
@@ -59,7 +57,6 @@ export class PlanQueue {
 
   constructor(options: QueueOptions) {
     this.#options = options
-    this.#ingests = new Ingests(options.state.db)
     const { engine, rate, now } = options
     const changed = (entry: Entry) => entry.last && this.#record(entry, entry.last.phase, entry.last.why)
     this.#deadlines = new Deadlines({ engine, rate, now, changed })
@@ -337,7 +334,6 @@ export class PlanQueue {
         }
       },
       judge: needs => this.#deadlines.judge(entry, this.#entries.values(), needs),
-      arrived: digest => this.#ingests.find(digest)?.synced ?? 0,
     }
   }
 

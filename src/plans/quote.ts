@@ -1,7 +1,6 @@
 /** What a plan would take, without taking it: the same answer as its quote, with nothing stored or begun. Behind `plan quote` and `dryRun=true`. */
 import type { Logger } from 'pino'
 import { type Static, Type } from 'typebox'
-import type { Digest } from '../oci/digest.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import { judge } from './outlook.ts'
 import type { Plan } from './plan.ts'
@@ -31,8 +30,6 @@ export type PlanQuote = Static<typeof PlanQuoteSchema>
 export interface QuoteOptions {
   readonly engine: TransferEngine
   readonly edge: string
-  /** Bytes of the blob that an interrupted transfer left on disk. */
-  readonly arrived: (digest: Digest) => number
   readonly rate: (hosts: readonly string[]) => number | undefined
   readonly logger: Logger
   /** Epoch milliseconds. */
@@ -44,10 +41,10 @@ export interface QuoteOptions {
  * @throws the signal's reason when it is aborted.
  */
 export async function quotePlan(plan: Plan, options: QuoteOptions, signal: AbortSignal): Promise<PlanQuote> {
-  const { engine, edge, arrived, rate, logger, now } = options
+  const { engine, edge, rate, logger, now } = options
   const report = new RunReport(plan)
   const context = {
-    ...{ plan, engine, report, arrived },
+    ...{ plan, engine, report },
     ...{ published: new Map(), pins: new Map() },
     enter: () => undefined,
     settle: () => true,

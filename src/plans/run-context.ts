@@ -46,6 +46,4 @@ export interface RunContext {
   readonly failed?: (error: ImageError, target?: string) => void
   /** What is to be expected, now that it is known what the plan lacks. */
   judge(needs: Needs): Promise<Outlook>
-  /** Bytes of the blob that an interrupted transfer left on disk. */
-  arrived(digest: Digest): number
 }

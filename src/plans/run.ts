@@ -143,10 +143,12 @@ class Pass {
     }
   }
 
-  /** Whether the link is closed to everything that is missing. What is here already is put in place at any time. */
+  /** Whether the link is closed to everything that is missing. What is here already is put in place at any time, as far as the plan lets images go alone. */
   findClosure(): Outcome | undefined {
-    const { engine, plan } = this.#context
+    const { engine, plan, published } = this.#context
     const lacking = this.#lacking()
+    const toPlace = [...this.images.keys()].filter(at => !published.has(at)).length
+    if (!plan.atomic && lacking.length < toPlace) return undefined
     const obstacle = soonest(lacking.map(request => engine.obstacle(request, plan)))
     return obstacle && { kind: 'closed', obstacle, blocked: lacking }
   }
@@ -286,9 +288,13 @@ class Pass {
     return this.#context.plan.images.slice(at, at + 1)
   }
 
-  /** What has blobs to come. Manifests that were fetched to know this have arrived. */
+  /** What has blobs to come. Manifests that were fetched to know this have arrived, and so may blobs have that a crash kept from their place. */
   #lacking(): ImageRequest[] {
-    const lacks = ([at, image]: [number, ResolvedImage]) => (this.#missing.get(at)?.length ?? 0) > image.fetched.length
+    const { engine } = this.#context
+    const lacks = ([at, { fetched }]: [number, ResolvedImage]) => {
+      const here = new Set(fetched.map(manifest => manifest.digest))
+      return (this.#missing.get(at) ?? []).some(blob => !here.has(blob.digest) && engine.arrived(blob) < blob.size)
+    }
     return [...this.images].filter(lacks).map(([, image]) => image.request)
   }
 
@@ -305,7 +311,8 @@ class Pass {
   }
 
   #bytesToStore(missing: readonly Descriptor[]): number {
-    return missing.reduce((total, blob) => total + Math.max(0, blob.size - this.#context.arrived(blob.digest)), 0)
+    const { engine } = this.#context
+    return missing.reduce((total, blob) => total + Math.max(0, blob.size - engine.arrived(blob)), 0)
   }
 
   #describe(failures: readonly (readonly [number, ImageError])[]): string {

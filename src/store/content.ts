@@ -15,7 +15,14 @@ import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
 import { FolderSyncs } from './folder-syncs.ts'
-import { type BlobIngest, CompleteIngest, type IngestEnd, openIngest, type RestingHash } from './ingest.ts'
+import {
+  type BlobIngest,
+  CompleteIngest,
+  type IngestEnd,
+  openIngest,
+  type RestingHash,
+  trustedBytes,
+} from './ingest.ts'
 import {
   algorithms,
   blobFolder,
@@ -185,6 +192,13 @@ export class ContentStore {
       signal?.throwIfAborted()
       throw localError(error, `open ingest of ${shortDigest(digest)}`)
     }
+  }
+
+  /** Bytes of a blob that is still arriving with which its ingest would be opened now. Not verified: all of them may still be wrong. */
+  arrived(blob: Descriptor): number {
+    const { digest } = blob
+    const length = this.#open.get(digest)?.offset ?? this.#resting.get(digest)
+    return length === undefined ? 0 : trustedBytes(blob, length, this.#ingests.find(digest), this.#bootId)
   }
 
   /** Everything that is still arriving, the one that rested longest first. */

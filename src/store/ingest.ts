@@ -87,7 +87,13 @@ async function hashPrefix(blob: Descriptor, file: FileHandle, bytes: number, sig
 /** Read and write, made where it is missing, never cut. */
 const openFlags = constants.O_RDWR | constants.O_CREAT
 
-function trustedBytes(blob: Descriptor, length: number, record: IngestRecord | undefined, bootId: string | undefined) {
+/** Of the bytes that an ingest's file holds, those that are what was written: all of them during the same boot, else what was synced. */
+export function trustedBytes(
+  blob: Descriptor,
+  length: number,
+  record: IngestRecord | undefined,
+  bootId: string | undefined,
+): number {
   if (record === undefined) return 0
   const sameBoot = bootId !== undefined && record.bootId === bootId
   const kept = sameBoot ? length : Math.min(length, record.synced)

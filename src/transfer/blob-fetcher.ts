@@ -54,7 +54,7 @@ interface SharedFetch {
 
 type Try =
   | { readonly outcome: 'done' }
-  /** Stopped without a fault: for a more urgent blob, or because the link closed. */
+  /** Stopped without a fault: for a more urgent blob, or because the link closed; or what was here was not the blob. */
   | { readonly outcome: 'gave way' }
   | { readonly outcome: 'failed'; readonly error: ImageError; readonly source: Source; readonly gained: number }
 
@@ -139,7 +139,7 @@ export class BlobFetcher {
     const choice = new SourceChoice({ blob: shared.blob, health: ledger.health, logger })
     let failures = 0
     for (;;) {
-      this.#passable(shared)
+      if (!this.#hasArrived(shared)) this.#passable(shared)
       const tried = await this.#try(shared, choice)
       if (tried.outcome === 'done') return choice.notes
       signal.throwIfAborted()
@@ -188,6 +188,7 @@ export class BlobFetcher {
   async #try(shared: SharedFetch, choice: SourceChoice): Promise<Try> {
     const slot = await this.#options.slots.acquire(() => mostUrgent(shared.waiters.keys()), shared.controller.signal)
     try {
+      if (this.#hasArrived(shared)) return await this.#complete(shared, slot)
       // Chosen only now: while it waited for its turn, others have found out which sources are worth it.
       const passable = this.#passable(shared)
       const source = choice.next(passable)
@@ -196,6 +197,37 @@ export class BlobFetcher {
       return await this.#tryFrom(shared, source, { slot, choice, attempt }).finally(() => attempt.end())
     } finally {
       slot.release()
+    }
+  }
+
+  /** Whether an earlier transfer has left all of the blob: then it needs nothing of the link, however closed that is. */
+  #hasArrived({ blob }: SharedFetch): boolean {
+    return blob.size > 0 && this.#options.local.arrived(blob) === blob.size
+  }
+
+  /** Verifies what has arrived and puts it in place. Where it is not the blob it is gone, and the next try fetches that. */
+  async #complete(shared: SharedFetch, slot: Slot): Promise<Try> {
+    const { ledger, logger } = this.#options
+    const { blob, controller, waiters } = shared
+    const signal = AbortSignal.any([controller.signal, slot.signal])
+    try {
+      const ingest = await this.#openIngest(shared, signal)
+      try {
+        if (ingest.offset < blob.size) return { outcome: 'gave way' }
+        const [first] = waiters.keys()
+        first?.progress?.resumed?.(ingest.offset, blob)
+        slot.release()
+        await ingest.commit()
+      } finally {
+        await ingest.close()
+      }
+      ledger.blobFetched()
+      return { outcome: 'done' }
+    } catch (error) {
+      const isWrong = toImageError(error).code === 'DIGEST_MISMATCH'
+      if (isWrong) logger.warn({ err: error, digest: blob.digest }, 'what an earlier transfer left is fetched anew')
+      if (!isWrong && !isPause(signal.reason)) throw error
+      return { outcome: 'gave way' }
     }
   }
 
@@ -244,18 +276,20 @@ export class BlobFetcher {
     }
   }
 
-  async #open({ blob, waiters }: SharedFetch, source: Source, { choice, signal }: Turn): Promise<Ingest> {
-    const { local } = this.#options
+  async #openIngest({ blob, waiters }: SharedFetch, signal: AbortSignal): Promise<Ingest> {
     const [first] = waiters.values()
-    const options = { repository: first?.target.repository, signal }
-    const ingest = await local.openIngest(blob, options)
+    return await this.#options.local.openIngest(blob, { repository: first?.target.repository, signal })
+  }
+
+  async #open(shared: SharedFetch, source: Source, { choice, signal }: Turn): Promise<Ingest> {
+    const ingest = await this.#openIngest(shared, signal)
     if (!choice.wantsAnew(source) || ingest.offset === 0) return ingest
     try {
       await ingest.discard()
     } finally {
       await ingest.close()
     }
-    return await local.openIngest(blob, options)
+    return await this.#openIngest(shared, signal)
   }
 
   /** Complete is complete, though the turn or the link's leave has ended with the last byte. */

@@ -70,6 +70,8 @@ export interface TransferEngine {
   resolve(request: ImageRequest, signal: AbortSignal): Promise<ResolvedImage>
   /** The blobs of the image whose content the local side lacks. */
   missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]>
+  /** Bytes of the blob that an interrupted transfer left on the local side: they need neither the link nor room on the disk again. */
+  arrived(blob: Descriptor): number
   /**
    * Fetches what is missing, places every blob in the target's repository and puts the manifests, by digest only.
    * Gives the image as it was put: an external registry that refuses an index without its other platforms changes what that is.

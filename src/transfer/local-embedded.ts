@@ -38,6 +38,10 @@ export class EmbeddedRegistry implements LocalRegistry, LocalReader {
     return (await this.#store.content.size(blob.digest)) === blob.size
   }
 
+  arrived(blob: Descriptor): number {
+    return this.#store.content.arrived(blob)
+  }
+
   async openIngest(blob: Descriptor, { signal }: IngestOptions): Promise<Ingest> {
     return await this.#store.content.openIngest(blob, signal)
   }

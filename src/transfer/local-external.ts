@@ -88,6 +88,10 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     return await this.#blobs.has(repository, blob, signal)
   }
 
+  arrived(blob: Descriptor): number {
+    return this.#staging.arrived(blob)
+  }
+
   async openIngest(blob: Descriptor, options: IngestOptions): Promise<Ingest> {
     return await this.#blobs.openIngest(blob, options)
   }

@@ -40,6 +40,8 @@ export interface LocalRegistry {
   keepManifest(manifest: RawManifest): Promise<void>
   /** Whether the blob's content is on the local side in any repository, so that it need not be fetched. */
   hasBlob(repository: string, blob: Descriptor, signal: AbortSignal): Promise<boolean>
+  /** Bytes of the blob with which its ingest would be opened now: where that is all of them, it only has to be committed. */
+  arrived(blob: Descriptor): number
   /** Opens the blob's ingest, going on where an earlier one stopped. One at a time per digest. */
   openIngest(blob: Descriptor, options: IngestOptions): Promise<Ingest>
   /** Makes content that {@link hasBlob} knows part of the repository: a link, a mount or an upload. */

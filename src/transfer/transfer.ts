@@ -76,6 +76,10 @@ export class Transfer implements TransferEngine {
     return missing
   }
 
+  arrived(blob: Descriptor): number {
+    return this.#options.local.arrived(blob)
+  }
+
   async fetch(image: ResolvedImage, options: FetchOptions): Promise<ResolvedImage> {
     const { local } = this.#options
     const release = [local.hold([...image.manifests, ...image.blobs])]

@@ -242,7 +242,7 @@ t.test('without room on the disk the plan waits, and says how much is missing', 
 t.test('what an interrupted transfer left on disk needs no room again', async t => {
   const site = new PlanSite(t.testdir()).start()
   t.teardown(() => site.stop())
-  site.state.db.prepare('INSERT INTO ingests VALUES (?, 1000, 900, NULL, 0, 0)').run(blobDigest('base'))
+  site.engine.kept.set(blobDigest('base'), 900)
   site.engine.free = 150
   site.engine.offer('up.example/mecm/web:2', { ...web })
   site.send(planOf('shop', ['up.example/mecm/web:2']))

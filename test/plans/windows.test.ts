@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { readWindow } from '../../src/oci/time-window.ts'
 import { Link, type LinkOptions } from '../../src/transfer/link/link.ts'
-import { FakeEngine } from '../fixtures/fake-engine.ts'
+import { blobDigest, FakeEngine } from '../fixtures/fake-engine.ts'
 import { PlanSite, planOf } from '../fixtures/plan-site.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
@@ -111,6 +111,33 @@ t.test('what is here already needs no window', async t => {
   site.send(offer('shop'))
   await site.reached('shop', 'Ready')
 })
+
+t.test('what a crash left complete but for its place needs no window', async t => {
+  const { site, engine, offer } = siteWith(t, { windows: [nightly] })
+  engine.kept.set(blobDigest('shop layer'), 1000)
+  site.send(offer('shop'))
+  await site.reached('shop', 'Ready')
+  engine.kept.set(blobDigest('other layer'), 999)
+  site.send(offer('other'))
+  await site.reached('other', 'Waiting', 'Window')
+})
+
+for (const atomic of [false, true]) {
+  const what = atomic ? 'waits for the others of an atomic plan' : 'is put in place while the others wait'
+  t.test(`an image that needs no window ${what}`, async t => {
+    const { site, engine, clock, offer } = siteWith(t, { windows: [nightly] })
+    for (const name of ['here', 'absent']) offer(name)
+    engine.has('here layer')
+    site.send(planOf('both', ['up.example/here:1', 'up.example/absent:1'], { spec: { atomic } }))
+    t.match(await site.reached('both', 'Waiting', 'Window'), {
+      message: 'outside the transfer windows; goes on at 2026-11-21T17:00:00Z',
+      images: [{ phase: atomic ? 'Waiting' : 'Ready' }, { phase: 'Waiting' }],
+    })
+    t.same([...engine.tags.keys()], atomic ? [] : ['here:1'])
+    await clock.until('2026-11-21T17:00:00Z')
+    t.match(await site.reached('both', 'Ready'), { images: [{ phase: 'Ready' }, { phase: 'Ready' }] })
+  })
+}
 
 t.test('a clock that is put right is noticed within a minute', async t => {
   const { site, clock, offer } = siteWith(t, { windows: [nightly] })

@@ -118,6 +118,7 @@ t.test('an ingest that was closed goes on where it stopped', async t => {
   await writeInChunks(first, content, 3000, 30_000)
   await first.close()
   t.equal(await store.usedBytes(), 30_000)
+  t.equal(store.arrived(blob), 30_000)
   for (const bootId of ['boot-1', 'boot-2']) {
     const next = await (await again(bootId)).openIngest(blob)
     t.equal(next.offset, 30_000, 'a close syncs: even a power loss takes nothing')
@@ -139,7 +140,10 @@ t.test('without a reboot the length of the file counts, after one only what was 
   // What a killed process had written without a sync:
   appendFileSync(ingestPath(root, blob.digest), content.subarray(20_000, 33_333))
   t.equal(ingests.find(blob.digest)?.synced, 20_000)
-  const sameBoot = await (await again('boot-1')).openIngest(blob)
+  t.equal((await again('boot-2')).arrived(blob), 20_000)
+  const afterKill = await again('boot-1')
+  t.equal(afterKill.arrived(blob), 33_333, 'known without a look into the file')
+  const sameBoot = await afterKill.openIngest(blob)
   t.equal(sameBoot.offset, 33_333)
   await sameBoot.close()
   appendFileSync(ingestPath(root, blob.digest), Buffer.alloc(5000, 7))
@@ -452,6 +456,7 @@ t.test('an ingest that nobody wants can be dropped', async t => {
   t.ok(summary && summary.updatedAt >= summary.startedAt)
   await store.dropIngest(blob.digest)
   t.same(store.ingests(), [])
+  t.equal(store.arrived(blob), 0)
   t.equal(await store.usedBytes(), 0)
 })
 

@@ -2,6 +2,8 @@ import t from 'tap'
 import type { Descriptor } from '../../src/oci/descriptor.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { type ErrorCode, ImageError } from '../../src/oci/errors.ts'
+import { readWindow } from '../../src/oci/time-window.ts'
+import { Link } from '../../src/transfer/link/link.ts'
 import { SourceHealth } from '../../src/transfer/source-health.ts'
 import {
   type Answer,
@@ -18,6 +20,7 @@ import {
   scripted,
   whole,
 } from '../fixtures/scripted-upstream.ts'
+import { silent } from '../fixtures/state-folder.ts'
 import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 t.test('a cut transfer goes on at the byte where it stopped', async t => {
@@ -245,4 +248,52 @@ t.test("the next blob's bytes come while the disk makes sure of the one before",
   }
   await Promise.all([fetcher.fetch(blob, request(), options().fetch), fetcher.fetch(other, request(), options().fetch)])
   t.same([...local.blobs.values()].map(String).sort(), [String(bytes), String(others)].sort())
+})
+
+/** A link that is closed until one in the morning. */
+function closedLink(): Link {
+  const windows = [readWindow({ from: '01:00', to: '05:00', timezone: 'UTC' })]
+  return new Link({ logger: silent, clock: new VirtualClock('2026-11-21T12:00:00Z'), windows })
+}
+
+t.test('a blob of which only the commit is missing is put in place at once, without the link', async t => {
+  const up = scripted('up.example', rest)
+  const { fetcher, local } = build([up], { link: closedLink() })
+  local.ingests.set(blob.digest, bytes)
+  const { seen, fetch } = options()
+  await fetcher.fetch(blob, request(), fetch)
+  t.same(up.asked, [])
+  t.same(seen, { received: 0, resumed: 100, retried: 0 })
+  t.same(local.blobs.get(blob.digest), bytes)
+})
+
+t.test('what lacks its last byte waits for the link', async t => {
+  const up = scripted('up.example', rest)
+  const { fetcher, local } = build([up], { link: closedLink() })
+  local.ingests.set(blob.digest, bytes.subarray(0, 99))
+  await t.rejects(fetcher.fetch(blob, request(), options().fetch), { code: 'WINDOW_CLOSED' })
+  t.same([up.asked, local.ingests.size], [[], 1])
+})
+
+t.test('what has the size of the blob and is not it goes, and the blob is fetched when the link lets it', async t => {
+  const other = Buffer.alloc(blob.size)
+  const up = scripted('up.example', rest)
+  const closed = build([up], { link: closedLink() })
+  closed.local.ingests.set(blob.digest, other)
+  await t.rejects(closed.fetcher.fetch(blob, request(), options().fetch), { code: 'WINDOW_CLOSED' })
+  t.equal(closed.local.ingests.size, 0)
+
+  const open = build([up])
+  open.local.ingests.set(blob.digest, other)
+  await open.fetcher.fetch(blob, request(), options().fetch)
+  t.same(up.asked, [0])
+  t.same(open.local.blobs.get(blob.digest), bytes)
+})
+
+t.test('an empty blob that is not what its digest says is refused, and not tried for ever', async t => {
+  const empty: Descriptor = { ...blob, size: 0 }
+  const up = scripted('up.example', () => ({ offset: 0, body: chunks(Buffer.alloc(0)) }))
+  const { fetcher } = build([up])
+  await t.rejects(fetcher.fetch(empty, request(), options().fetch), { code: 'DIGEST_MISMATCH' })
+  t.equal(up.asked.length, 0)
 })

@@ -85,6 +85,23 @@ t.test('a window that closes inside a blob suspends it there, and the next one g
   t.equal(clock.timers, 0, 'a link that nobody uses sets no timer')
 })
 
+t.test('what a kill left whole, but for its commit, is put in place outside the window', async t => {
+  const { upstream, site, request } = await startSite(t, { windows: [night] }, '2026-11-21T12:00:00Z')
+  const { signal } = new AbortController()
+  const image = await site.transfer.resolve(request, signal)
+  for (const blob of image.blobs) {
+    const ingest = await site.local.openIngest(blob, { repository: 'web', signal })
+    const content = upstream.content.repository('web').blobs.get(blob.digest)
+    await ingest.write(Buffer.from(content?.read(0, blob.size) ?? ''))
+    await ingest.close()
+    t.equal(site.transfer.arrived(blob), blob.size)
+  }
+  t.equal((await site.transfer.missing(image, signal)).length, image.blobs.length)
+  await bring(site, request)
+  t.equal(upstream.requests.filter(({ path }) => path.includes('/blobs/')).length, 0)
+  t.ok(site.store.findTag('web', '1'))
+})
+
 t.test('a blob whose last byte uses the budget up is here', async t => {
   const budget = 100_000_000
   const { upstream, clock, link, site, layer, request } = await startSite(t, daily(budget))
