@@ -100,6 +100,7 @@ export class Agent {
       wrote: access.recordWrite,
     })
     plans.start()
+    engine.ledger.health.events.on('back', () => plans.linkIsBack())
     this.#started.push({ name: 'plans', stop: () => plans.stop() })
     await management.start()
     this.#started.push({ name: 'management', stop: () => management.stop() })

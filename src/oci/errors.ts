@@ -115,6 +115,8 @@ export interface ImageErrorOptions {
   readonly side?: Side
   /** The host that answered wrongly, without credentials. */
   readonly host?: string
+  /** The host was there: it gave an answer, and the error is what that says. */
+  readonly answered?: boolean
   /** The server's own wish from `Retry-After`, in milliseconds from now. */
   readonly retryAfterMs?: number
   /** Replaces the code's own hint where more is known. */
@@ -128,6 +130,7 @@ export class ImageError extends Error {
   readonly doing: string | undefined
   readonly side: Side | undefined
   readonly host: string | undefined
+  readonly answered: boolean
   readonly retryAfterMs: number | undefined
   readonly hint: string
 
@@ -137,6 +140,7 @@ export class ImageError extends Error {
     this.doing = options.doing
     this.side = options.side
     this.host = options.host
+    this.answered = options.answered ?? false
     this.retryAfterMs = options.retryAfterMs
     this.hint = options.hint ?? errorCodes[code].hint
   }

@@ -6,7 +6,9 @@
  * Superseded plans stand, so that the outcome is the same whatever order plans arrive in. A superseded plan does not come back
  * by itself when the winner goes: its status said that it has ended, and people may have acted on it.
  */
+import { formatTarget, type Target } from '../oci/reference.ts'
 import type { PlanRows } from '../state/plans.ts'
+import type { Plan } from './plan.ts'
 
 /** A plan that lost its target to another. */
 export interface Loss {
@@ -31,18 +33,20 @@ export function findLosses(rows: PlanRows, plan: { name: string; issuedAt: numbe
 }
 
 /**
- * The plan that keeps a tag which `plan` wants removed, if there is one: by the same rule, a plan that was issued later wins. An
- * earlier one does not: who orders the removal knows of it.
+ * Of the tags that the plan wants removed, those that no plan keeps, with notes about the others: by the same rule, a plan that was issued
+ * later wins. An earlier one does not: who orders the removal knows of it.
  */
-export function keeperOf(
-  rows: PlanRows,
-  plan: { name: string; issuedAt: number },
-  repository: string,
-  tag: string,
-): string | undefined {
-  return rows
-    .rivals(repository, tag, plan.name)
-    .find(rival => beats({ name: rival.plan, issuedAt: rival.issuedAt }, plan))?.plan
+export function findRemovals(rows: PlanRows, plan: Plan): { remove: readonly Target[]; notes: readonly string[] } {
+  const remove: Target[] = []
+  const notes: string[] = []
+  for (const target of plan.remove) {
+    const keeper = rows
+      .rivals(target.repository, target.tag ?? '', plan.name)
+      .find(rival => beats({ name: rival.plan, issuedAt: rival.issuedAt }, plan))?.plan
+    if (keeper === undefined) remove.push(target)
+    else notes.push(`${formatTarget(target)} is not removed: the plan ${keeper}, which takes precedence, wants it`)
+  }
+  return { remove, notes }
 }
 
 function beats(one: { name: string; issuedAt: number }, other: { name: string; issuedAt: number }): boolean {

@@ -172,6 +172,11 @@ export class Plans {
     return receipt.outcome === 'unchanged' && this.#queue.wake(name) ? { ...receipt, outcome: 'accepted' } : receipt
   }
 
+  /** Tells that something comes over the link again: plans that wait for that are tried at once. */
+  linkIsBack(): void {
+    this.#queue.linkIsBack()
+  }
+
   /** The status of every plan, by name, as it is at this moment. */
   list(): PlanStatus[] {
     return this.#rows

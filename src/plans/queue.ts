@@ -8,13 +8,13 @@ import type { State } from '../state/database.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
-import { keeperOf } from './conflicts.ts'
+import { findRemovals } from './conflicts.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Intake } from './intake.ts'
 import { compareTurns, type Entry, precedes, type Standing } from './line.ts'
 import { pinsOf } from './pins.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
-import { describeKept, runPass } from './run.ts'
+import { runPass } from './run.ts'
 import type { Outcome, RunContext } from './run-context.ts'
 import { RunReport, type Why } from './run-report.ts'
 import { formatTime, isTerminal, joinTexts, type Phase } from './status.ts'
@@ -97,6 +97,13 @@ export class PlanQueue {
     if (entry?.parked === undefined) return false
     this.#endWait(entry)
     return true
+  }
+
+  /** Something comes over the link again: what waits for that is tried at once. */
+  linkIsBack(): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.parked !== undefined && entry.last?.why.reason === 'Link') this.#endWait(entry)
+    }
   }
 
   /** Reports plans as expired that waited in the line for too long, and what is new about when the others will be here. */
@@ -323,16 +330,7 @@ export class PlanQueue {
         book.write(() => {
           for (const [at, image] of images) rows.setPublished(plan.name, run, at, image.root.digest)
         }),
-      removals: () => {
-        const kept = plan.remove.map(target => ({
-          target,
-          keeper: keeperOf(rows, plan, target.repository, target.tag ?? ''),
-        }))
-        return {
-          remove: kept.filter(({ keeper }) => keeper === undefined).map(({ target }) => target),
-          notes: kept.flatMap(({ target, keeper }) => (keeper === undefined ? [] : [describeKept(target, keeper)])),
-        }
-      },
+      removals: () => findRemovals(rows, plan),
       judge: needs => this.#deadlines.judge(entry, this.#entries.values(), needs),
     }
   }

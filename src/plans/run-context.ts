@@ -15,7 +15,7 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly why: Why }
   | {
       readonly kind: 'wait'
-      readonly reason: 'Retry' | 'Space'
+      readonly reason: 'Retry' | 'Space' | 'Link'
       readonly message: string
       readonly hint: string
       readonly retryAfterMs: number

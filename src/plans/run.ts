@@ -6,7 +6,6 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
-import { formatTarget, type Target } from '../oci/reference.ts'
 import type { ImageRequest, ResolvedImage } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { inTurn } from './in-turn.ts'
@@ -245,7 +244,15 @@ class Pass {
     const full = errors.find(error => error.code === 'NO_SPACE')
     const hint = (full ?? errors[0])?.hint ?? ''
     const retryAfterMs = Math.max(0, ...errors.map(error => error.retryAfterMs ?? 0))
-    return { kind: 'wait', reason: full ? 'Space' : 'Retry', message: this.#describe(others), hint, retryAfterMs }
+    const isCutOff = full === undefined && others.every(failure => this.#isCutOff(failure))
+    const reason = full ? 'Space' : isCutOff ? 'Link' : 'Retry'
+    const message = `${isCutOff ? 'nothing comes over the link: ' : ''}${this.#describe(others)}`
+    return { kind: 'wait', reason, message, hint, retryAfterMs }
+  }
+
+  /** Whether the image failed because nothing comes over the link, from none of its sources nor from any other. */
+  #isCutOff([at, error]: readonly [number, ImageError]): boolean {
+    return error.side !== 'local' && this.#request(at).every(request => this.#context.engine.isCutOff(request))
   }
 
   async #publishOne(at: number, image: ResolvedImage): Promise<void> {
@@ -334,9 +341,4 @@ function pinnedRequest(plan: Plan, at: number, pin: Digest | undefined): ImageRe
 
 function unique(content: readonly Descriptor[]): Descriptor[] {
   return [...new Map(content.map(descriptor => [descriptor.digest, descriptor])).values()]
-}
-
-/** `repository:tag`, for notes about removals. */
-export function describeKept(target: Target, keeper: string): string {
-  return `${formatTarget(target)} is not removed: the plan ${keeper}, which takes precedence, wants it`
 }

@@ -87,6 +87,7 @@ export async function answerError(
   return new ImageError(code, `${redactUrl(answer.url)} answered ${answer.status}${reason}`, {
     ...about,
     host: answer.url.host,
+    answered: true,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(hint === undefined ? {} : { hint }),
   })

@@ -84,6 +84,8 @@ export interface TransferEngine {
   confirm(image: ResolvedImage, signal: AbortSignal): Promise<void>
   /** What keeps the image's content from crossing the link now, from wherever it can be had. */
   obstacle(request: ImageRequest, use: LinkUse): Obstacle | undefined
+  /** Whether the image can't be had because nothing comes over the link: no host that has its content gave a sign of life, nor did any other of late. */
+  isCutOff(request: ImageRequest): boolean
   /** The hosts that the image's content can be had from, the plan's own first. */
   hostsOf(request: ImageRequest): readonly string[]
   /** The link itself: what to expect of it, and when it opens. */

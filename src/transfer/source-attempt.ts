@@ -45,15 +45,18 @@ interface Running {
 export class HostWatch {
   readonly #clock: Clock
   readonly #measured: (bytes: number, ms: number) => void
+  readonly #sends: () => void
   readonly #running = new Set<Running>()
   /** What came since then, from all connections together. */
   #since = 0
   #bytes = 0
   #heardAt: number | undefined
 
-  constructor(clock: Clock, measured: (bytes: number, ms: number) => void) {
+  /** @param sends is called when the first bytes of a request's answer are here. */
+  constructor(clock: Clock, measured: (bytes: number, ms: number) => void, sends: () => void) {
     this.#clock = clock
     this.#measured = measured
+    this.#sends = sends
   }
 
   get isAsked(): boolean {
@@ -91,6 +94,7 @@ export class HostWatch {
   }
 
   #received(running: Running, bytes: number): void {
+    if (running.bytes === 0) this.#sends()
     running.heardAt = this.#clock.monotonic()
     this.#heardAt = running.heardAt
     const before = running.bytes

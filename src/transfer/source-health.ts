@@ -2,6 +2,7 @@
  * How each upstream host does: how fast it sends, whether it rests after a failure, whether it sent wrong content. Known to every
  * transfer at once and remembered across restarts. Fed and asked by sources.ts and source-choice.ts; told by upstream-ledger.ts.
  */
+import { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
 import type { ErrorCode, ImageError } from '../oci/errors.ts'
 import type { HealthRecord } from '../state/source-health.ts'
@@ -33,6 +34,8 @@ const restingCodes: ReadonlySet<ErrorCode> = new Set([
   'TLS',
   'TOOMANYREQUESTS',
 ])
+/** What a host that can't be reached and a link that is down have in common. */
+const silentCodes: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS'])
 /** Long enough that a dead host costs one time-out and not one a blob; longer each time it fails again. */
 const firstRestMs = 60_000
 const longestRestMs = 30 * 60_000
@@ -42,7 +45,7 @@ const halfLifeMs = 30 * 60_000
 /** A measure so old is worth another trial, and a host gets one so often at most. */
 const staleMs = 60 * 60_000
 const trialEveryMs = 10 * 60_000
-/** A host that has been silent for so long, and no longer, is taken to be back any moment. */
+/** A host that has been silent for so long, and no longer, is taken to be back any moment; where all have been for longer, the link is taken to be down. */
 const [leastLostMs, mostLostMs] = [1_000, 30_000]
 const writeEveryMs = 60_000
 const maxHosts = 200
@@ -56,12 +59,22 @@ interface Host {
   isDirty: boolean
 }
 
+export interface HealthEvents {
+  /** A host has given a sign of life, the first one of any after the link was taken to be down. */
+  back: []
+}
+
 export class SourceHealth {
+  readonly events = new EventEmitter<HealthEvents>()
   readonly #rows: SourceHealthOptions['rows']
   readonly #clock: Clock
   readonly #logger: Logger | undefined
   /** The one that was heard of least recently first. */
   readonly #hosts = new Map<string, Host>()
+  /** Hosts that gave no sign of life when they were last asked. */
+  readonly #silent = new Set<string>()
+  /** When any host last answered or began to send, by the monotonic clock. */
+  #heardAt: number | undefined
   #callOff: (() => void) | undefined
 
   constructor({ rows, clock = systemClock, logger }: SourceHealthOptions = {}) {
@@ -112,6 +125,11 @@ export class SourceHealth {
     return leastLostMs <= silentMs && silentMs < mostLostMs
   }
 
+  /** Whether none of these hosts gave a sign of life when it was last asked, nor did any other of late: as far as can be known here, the link is down. */
+  isCutOff(hosts: readonly string[]): boolean {
+    return hosts.length > 0 && hosts.every(host => this.#silent.has(host)) && !this.#hasHeard()
+  }
+
   /** Whether it sent wrong content some hours ago. */
   isAside(host: string): boolean {
     return this.#isAhead(this.#hosts.get(host)?.record.asideUntil ?? 0, asideMs)
@@ -134,6 +152,7 @@ export class SourceHealth {
 
   /** The host has answered as it should. */
   answered(host: string): void {
+    this.#hear(host)
     const known = this.#hosts.get(host)
     if (known === undefined || known.record.failures === 0) return
     this.#change(known, { failures: 0, restingUntil: 0, ...(this.isAside(host) ? {} : { why: null }) })
@@ -141,6 +160,8 @@ export class SourceHealth {
 
   /** The host has failed. One that sent something before it was cut off is not dead: only the blob's next try goes elsewhere. */
   failed(host: string, error: ImageError, progressed = false): void {
+    if (error.answered) this.#hear(host)
+    else if (silentCodes.has(error.code)) this.#silent.add(host)
     if (!restingCodes.has(error.code) || (progressed && error.code !== 'STALLED')) return
     const known = this.#of(host)
     // Those who asked at the same time tell of the same failure.
@@ -181,6 +202,19 @@ export class SourceHealth {
     return [...this.#hosts.keys()]
   }
 
+  #hear(host: string): void {
+    const isBack = this.#silent.size > 0 && !this.#hasHeard()
+    this.#silent.delete(host)
+    this.#heardAt = this.#clock.monotonic()
+    if (isBack) this.events.emit('back')
+  }
+
+  #hasHeard(): boolean {
+    const now = this.#clock.monotonic()
+    const isRecent = (at: number | undefined) => at !== undefined && now - at < mostLostMs
+    return isRecent(this.#heardAt) || [...this.#hosts.values()].some(({ watch }) => isRecent(watch.heardAt))
+  }
+
   #measured(host: Host, bytes: number, ms: number): void {
     const now = this.#clock.now()
     const { record } = host
@@ -200,7 +234,11 @@ export class SourceHealth {
     const times = { measuredAt: 0, restingUntil: 0, asideUntil: 0, updatedAt: 0 }
     const made: Host = {
       record: { host: name, bytes: 0, busyMs: 0, failures: 0, why: null, ...times },
-      watch: new HostWatch(this.#clock, (bytes, ms) => this.#measured(made, bytes, ms)),
+      watch: new HostWatch(
+        this.#clock,
+        (bytes, ms) => this.#measured(made, bytes, ms),
+        () => this.#hear(name),
+      ),
       triedAt: undefined,
       writtenAt: undefined,
       isDirty: false,
@@ -208,7 +246,9 @@ export class SourceHealth {
     this.#hosts.set(name, made)
     for (const [oldest, { watch }] of this.#hosts) {
       if (this.#hosts.size <= maxHosts) break
-      if (!watch.isAsked && oldest !== name) this.#hosts.delete(oldest)
+      if (watch.isAsked || oldest === name) continue
+      this.#hosts.delete(oldest)
+      this.#silent.delete(oldest)
     }
     return made
   }

@@ -156,6 +156,10 @@ export class Transfer implements TransferEngine {
     return this.link.obstacle(use, this.hostsOf(request))
   }
 
+  isCutOff(request: ImageRequest): boolean {
+    return this.#options.ledger.health.isCutOff(this.hostsOf(request))
+  }
+
   hostsOf(request: ImageRequest): readonly string[] {
     return this.#sources.of(request).map(source => source.upstream.host)
   }

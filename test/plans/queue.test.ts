@@ -194,3 +194,37 @@ t.test('a result that can not be written down is not lost: the plan runs again',
   site.state.db.exec('DROP TRIGGER full')
   await site.reached('a', 'Ready')
 })
+
+t.test('a plan that nothing comes over the link for says so, and goes on at once when something does', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = new ImageError('TIMEOUT', 'no answer')
+  const full = new ImageError('LOCAL_REGISTRY', 'no', { side: 'local' })
+  for (const [name, error] of Object.entries({ cut: away, refused: away, local: full })) {
+    site.engine.offer(`${name}.example/${name}:1`, { content: name, blobs: [], resolveErrors: [error] })
+  }
+  site.engine.cutOff.add('cut.example').add('local.example')
+  for (const name of ['cut', 'refused', 'local']) site.send(planOf(name, [`${name}.example/${name}:1`]))
+  const { message, hint } = await site.reached('cut', 'Waiting', 'Link')
+  t.match(message, /^nothing comes over the link: cut:1: TIMEOUT: no answer; next try at 2026-11-21T08:/)
+  t.equal(hint, away.hint)
+  await site.reached('refused', 'Waiting', 'Retry')
+  await site.reached('local', 'Waiting', 'Retry')
+
+  site.plans.linkIsBack()
+  await site.reached('cut', 'Ready')
+  t.equal(site.engine.count('resolve'), 4, 'what waits for something else goes on waiting')
+  site.plans.linkIsBack()
+  t.equal(site.plans.find('refused')?.phase, 'Waiting')
+})
+
+t.test('one image of several that something came for, and it is not the link', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = () => new ImageError('UNAVAILABLE', 'away')
+  site.engine.offer('cut.example/a:1', { content: 'a', blobs: [], resolveErrors: [away()] })
+  site.engine.offer('other.example/b:1', { content: 'b', blobs: [], resolveErrors: [away()] })
+  site.engine.cutOff.add('cut.example')
+  site.send(planOf('both', ['cut.example/a:1', 'other.example/b:1'], { spec: { atomic: false } }))
+  await site.reached('both', 'Waiting', 'Retry')
+})

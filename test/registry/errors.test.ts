@@ -28,7 +28,7 @@ t.test('statuses and the codes of the specification', async t => {
     fake.fault({ kind: 'manifest' }, { do: 'status', status, ...(code === undefined ? {} : { code }) })
     await t.rejects(
       registry.fetchManifest('mecm/web', '1', unending),
-      { code: expected, side: 'upstream' },
+      { code: expected, side: 'upstream', answered: true },
       `${status} ${code}`,
     )
   }

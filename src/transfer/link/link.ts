@@ -172,7 +172,7 @@ export class Link implements Line {
     const planRate = use.limits?.maxRate
     const obstacle = this.obstacle(use, hosts)
     return [
-      obstacle === undefined ? 'the link is open' : obstacle.message,
+      obstacle === undefined ? 'neither a window nor a budget holds it back' : obstacle.message,
       ...(maxRate === undefined ? [] : [`the site's rate is ${maxRate} bytes a second`]),
       ...(planRate === undefined ? [] : [`the plan's rate is ${planRate} bytes a second`]),
     ]

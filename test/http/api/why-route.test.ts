@@ -17,7 +17,7 @@ const waiting: PlanWhy = {
     since: 'x',
   },
   ...{ position: null, nextTryAt: '2026-11-21T08:00:00Z', failures: 2, readyBy: null, quote: null, space: null },
-  ...{ link: ['the link is open'], hosts: ['up.example'], images: [], lastError: null },
+  ...{ link: ['neither a window nor a budget holds it back'], hosts: ['up.example'], images: [], lastError: null },
 }
 
 t.test('here, wanted or unwanted, with what is known of the sources', async t => {

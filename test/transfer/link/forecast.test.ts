@@ -75,5 +75,5 @@ t.test('it explains itself', async t => {
     "the site's rate is 1000000 bytes a second",
     "the plan's rate is 1000 bytes a second",
   ])
-  t.same(linkAt('2026-11-21T12:00:00Z', {}).explain(use, hosts), ['the link is open'])
+  t.same(linkAt('2026-11-21T12:00:00Z', {}).explain(use, hosts), ['neither a window nor a budget holds it back'])
 })
