@@ -66,9 +66,13 @@ export class ContentRows {
     this.#now = now
   }
 
-  /** Runs `work` as one transaction: all of it, or nothing when it throws. */
-  transaction<T>(work: () => T): T {
-    return this.#db.transaction(work).immediate()
+  /**
+   * Runs `work` as one transaction: all of it, or nothing when it throws. One that doesn't wait for the disk is durable with the next
+   * commit that does.
+   */
+  transaction<T>(work: () => T, { waits = true } = {}): T {
+    const run = () => this.#db.transaction(work).immediate()
+    return waits ? run() : withoutSync(this.#db, run)
   }
 
   /** Repositories with at least one manifest, in byte order, after `after`. */

@@ -10,10 +10,10 @@ import type Database from 'better-sqlite3'
  */
 export function withoutSync<T>(db: Database.Database, work: () => T): T {
   if (db.inTransaction) return work() // which decides for itself when it is committed
-  db.pragma('synchronous = NORMAL')
+  db.exec('PRAGMA synchronous = NORMAL') // exec, not pragma(): no statement is made for an answer that there isn't
   try {
     return work()
   } finally {
-    db.pragma('synchronous = FULL')
+    db.exec('PRAGMA synchronous = FULL')
   }
 }

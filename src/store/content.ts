@@ -3,7 +3,7 @@
  * beside an external registry. Knows nothing of repositories and tags: store.ts does.
  */
 import { renameSync, statSync } from 'node:fs'
-import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -297,9 +297,8 @@ export class ContentStore {
       const before = this.sizeNow(digest)
       const intact = before === bytes.byteLength && (before > maxManifestBytes || (await this.readBytes(digest)))
       if (intact) return
-      await writeFileDurably(this.root, blobPath(this.root, digest), async file => {
-        await file.writeFile(bytes)
-      })
+      const write = async (file: FileHandle) => await file.writeFile(bytes)
+      await writeFileDurably(this.root, blobPath(this.root, digest), write, folder => this.#folders.sync(folder))
       this.#completeBytes += bytes.byteLength - (before ?? 0)
     } catch (error) {
       throw localError(error, `store ${shortDigest(digest)}`)

@@ -167,7 +167,11 @@ export class BlobIngest {
         `more bytes came than the ${size} that the descriptor of ${this.#name} says`,
       )
     }
-    await this.#local('write', () => this.#file.append(chunk))
+    try {
+      await this.#file.append(chunk)
+    } catch (error) {
+      throw localError(error, `write ingest of ${this.#name}`)
+    }
   }
 
   /**

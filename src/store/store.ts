@@ -198,11 +198,11 @@ export class Store {
   }
 
   /**
-   * Puts a manifest into a repository, by digest only. An index may be sparse.
+   * Puts a manifest into a repository, by digest only: durably, or with `waits: false` no sooner than its tag. An index may be sparse.
    * @throws ImageError `MANIFEST_INVALID` or `UNSUPPORTED`; `BLOB_UNKNOWN` when the repository lacks its config or a layer that may be
    * copied; `DIGEST_MISMATCH`, `SIZE_MISMATCH`, `NO_SPACE`.
    */
-  async putManifest(repository: string, manifest: RawManifest): Promise<void> {
+  async putManifest(repository: string, manifest: RawManifest, { waits = true } = {}): Promise<void> {
     const { record, blobs } = readManifestRecord(repository, manifest)
     for (const blob of blobs) {
       const size = this.#rows.linkedSize(repository, blob.digest)
@@ -218,7 +218,7 @@ export class Store {
     try {
       await this.content.writeBytes(manifest.descriptor.digest, manifest.bytes)
       this.#local(`put manifest ${shortDigest(manifest.descriptor.digest)}`, () =>
-        this.#rows.transaction(() => this.#rows.addManifest(record)),
+        this.#rows.transaction(() => this.#rows.addManifest(record), { waits }),
       )
       for (const { digest } of [manifest.descriptor, ...blobs]) this.content.pins.named(digest)
     } finally {

@@ -51,7 +51,8 @@ export class EmbeddedRegistry implements LocalRegistry, LocalReader {
   }
 
   async putManifest(repository: string, manifest: RawManifest): Promise<void> {
-    await this.#store.putManifest(repository, manifest)
+    // Nobody is told of it before its tag, or the status of what asked for it, is on the disk.
+    await this.#store.putManifest(repository, manifest, { waits: false })
   }
 
   async findTag(repository: string, tag: string): Promise<Digest | undefined> {

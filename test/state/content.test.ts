@@ -34,6 +34,16 @@ t.test('a transaction that throws changes nothing', async t => {
   t.same(rows.repositories(undefined, 10), [])
 })
 
+t.test('a transaction waits for the disk unless it is told not to', async t => {
+  const { db } = openTestState(t)
+  const rows = new ContentRows(db)
+  const synchronous = () => db.pragma('synchronous', { simple: true })
+  const [normal, full] = [1, 2]
+  t.equal(rows.transaction(synchronous), full)
+  t.equal(rows.transaction(synchronous, { waits: false }), normal)
+  t.equal(synchronous(), full)
+})
+
 t.test('a tag can not point at a manifest that its repository lacks', async t => {
   const rows = new ContentRows(openTestState(t).db)
   rows.addManifest(record('mecm/web', 'image'))
