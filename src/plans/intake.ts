@@ -3,19 +3,16 @@
  * Everything here is synchronous. Plan contract, "Topics" and "What the agent promises", 1, 2, 7 and 9.
  *
  * A name has a row for each scope that sent a plan of it: the edge's own (topic, HTTP, command line) and its groups'. One of
- * them is effective, and only that one has a run and a status.
+ * them is effective, and only that one has a run and a status (effective-plans.ts).
  */
 import type { Logger } from 'pino'
 import type { TrustedKey } from '../oci/jws.ts'
 import type { Platform } from '../oci/platform.ts'
 import type { PlanRow, PlanRows, Scope, Withdrawal } from '../state/plans.ts'
-import { findLosses, type Loss } from './conflicts.ts'
-import { interpret, type Plan, type PlanReading, readPlan } from './plan.ts'
-import { isPlanDocument, listFormProblems } from './problems.ts'
-import { isSameRefusal, refusalDraft, unknownDraft } from './refusal.ts'
-import { RunReport } from './run-report.ts'
+import { EffectivePlans } from './effective-plans.ts'
+import { type Plan, type PlanReading, readPlan } from './plan.ts'
+import { isSameRefusal, refusalDraft } from './refusal.ts'
 import type { PlanDocument } from './schema.ts'
-import { formatTime, joinTexts, type StatusDraft } from './status.ts'
 import { readStatus, type StatusBook } from './status-book.ts'
 
 /** A payload, and how it came. */
@@ -42,11 +39,6 @@ export interface Receipt {
   readonly problems?: readonly string[]
 }
 
-/** A plan with `withdrawn: true`. */
-interface WithdrawalPlan extends Pick<Plan, 'revision' | 'package'> {
-  readonly scope: Scope
-}
-
 /** Plans that stand at once. */
 const maxPlans = 10_000
 /** Topic levels up to this length are answered under their own name, however unusable it is. */
@@ -67,11 +59,14 @@ export interface IntakeOptions {
 
 export class Intake {
   readonly #options: IntakeOptions
+  readonly #effective: EffectivePlans
   /** Plans whose status changed in the transaction that is open. */
   #touched = new Set<string>()
 
   constructor(options: IntakeOptions) {
+    const { rows, book, platforms, now } = options
     this.#options = options
+    this.#effective = new EffectivePlans({ rows, book, platforms, now, touched: name => this.#touched.add(name) })
   }
 
   /** Checks, stores durably, then returns: the message may be acknowledged. */
@@ -90,7 +85,7 @@ export class Intake {
     return this.#change(() => {
       const standing = this.#options.rows.plansNamed(name).filter(row => row.withdrawn === null)
       for (const row of standing) this.#markWithdrawn(row, 'http')
-      if (standing.length > 0) this.#settle(name)
+      if (standing.length > 0) this.#effective.settle(name)
       return standing.length > 0 || this.#forgetRefusal(name)
         ? { outcome: 'withdrawn', name }
         : { outcome: 'unknown', name }
@@ -100,12 +95,12 @@ export class Intake {
   /** Runs a plan once more that has failed or lost to another. */
   retry(name: string): Receipt {
     return this.#change(() => {
-      const effective = this.#effective(name)
+      const effective = this.#effective.find(name)
       const phase = this.#options.rows.status(name)?.phase
       if (effective === undefined) return { outcome: 'unknown', name }
       const { revision } = effective
       if (phase !== 'Failed' && phase !== 'Superseded') return { outcome: 'unchanged', name, revision }
-      this.#begin(effective)
+      this.#effective.begin(effective)
       return { outcome: 'accepted', name, revision }
     })
   }
@@ -120,26 +115,17 @@ export class Intake {
 
   /** The plan of a scope, if it stands. */
   planOf(name: string, scope: Scope): Plan | undefined {
-    const document = this.documentOf(name, scope)
-    return document && interpret(document, this.#options.platforms).plan
+    return this.#effective.planOf(name, scope)
   }
 
   /** The plan as it was sent, if it stands. */
   documentOf(name: string, scope: Scope): PlanDocument | undefined {
-    const row = this.#options.rows.plan(name, scope)
-    const document: unknown = row?.document == null ? undefined : JSON.parse(row.document)
-    return isPlanDocument(document) ? document : undefined
+    return this.#effective.documentOf(name, scope)
   }
 
   /** Writes down who loses a target now that more digests are known. Gives false when the plan itself does. */
   settleConflicts(plan: Plan, run: number): boolean {
-    return this.#change(() => this.#decideConflicts(plan, run))
-  }
-
-  #decideConflicts(plan: Plan, run: number): boolean {
-    const losses = findLosses(this.#options.rows, plan, run)
-    for (const loss of losses) this.#supersede(loss)
-    return !losses.some(loss => loss.loser === plan.name)
+    return this.#change(() => this.#effective.settleConflicts(plan, run))
   }
 
   #take(reading: Extract<PlanReading, { kind: 'plan' }>, arrival: Arrival): Receipt {
@@ -167,7 +153,7 @@ export class Intake {
       },
       this.#options.now(),
     )
-    this.#settle(name, plan.withdrawn ? { scope, revision, package: plan.package } : undefined)
+    this.#effective.settle(name, plan.withdrawn ? { scope, revision, package: plan.package } : undefined)
     return { outcome: plan.withdrawn ? 'withdrawn' : 'accepted', name, revision }
   }
 
@@ -201,7 +187,7 @@ export class Intake {
     // An empty payload also lifts what `withdrawn: true` said before, so that a group's plan counts again
     if (row.withdrawn !== how) {
       this.#markWithdrawn(row, how)
-      this.#settle(name)
+      this.#effective.settle(name)
     }
     return stood
       ? { outcome: 'withdrawn', name, revision: row.revision }
@@ -210,95 +196,6 @@ export class Intake {
 
   #markWithdrawn(row: PlanRow, how: Withdrawal): void {
     this.#options.rows.putPlan({ ...row, document: null, withdrawn: how }, this.#options.now())
-  }
-
-  /** The scope whose plan of this name counts: the edge's own, else the group's that was issued last, then the greater name. */
-  #effective(name: string): PlanRow | undefined {
-    const rows = this.#options.rows.plansNamed(name)
-    const own = rows.find(row => row.scope === 'edge')
-    if (own?.withdrawn === null) return own
-    // Withdrawn by a plan on the edge's own topic: that outranks every group
-    if (own?.withdrawn === 'field') return undefined
-    return rows
-      .filter(row => row.scope !== 'edge' && row.withdrawn === null)
-      .sort((a, b) => b.issuedAt - a.issuedAt || (a.scope < b.scope ? 1 : -1))
-      .at(0)
-  }
-
-  /**
-   * Brings the plan's run and status in line with the rows of its scopes.
-   * @param withdrawal the plan with `withdrawn: true` that is the occasion, and has to be answered under its own revision.
-   */
-  #settle(name: string, withdrawal?: WithdrawalPlan): void {
-    const { rows } = this.#options
-    const effective = this.#effective(name)
-    const status = rows.status(name)
-    if (effective === undefined) {
-      this.#endWithdrawn(name, withdrawal)
-      return
-    }
-    const current = status && readStatus(status)
-    const same = status?.scope === effective.scope && current?.revision === effective.revision
-    if (same && current.phase !== 'Withdrawn' && current.phase !== 'Rejected') return
-    this.#begin(effective)
-  }
-
-  #begin(row: PlanRow): void {
-    const { rows, book, now } = this.#options
-    const { name, scope } = row
-    const run = rows.next('run')
-    const plan = this.planOf(name, scope)
-    this.#touched.add(name)
-    if (plan === undefined) {
-      // An older version of the agent has accepted what this one does not understand
-      const problems = listFormProblems(row.document === null ? undefined : JSON.parse(row.document))
-      book.begin(refusalDraft({ ...row, package: undefined }, 'Invalid', problems), { run, scope })
-      return
-    }
-    for (const [position, { target, source }] of plan.images.entries()) {
-      const { repository, tag = null } = target
-      const digest = source.digest ?? null
-      rows.putWanted({ plan: name, run, position, repository, tag, digest, localDigest: null, published: false })
-    }
-    const report = new RunReport(plan)
-    const late = plan.notAfter !== undefined && plan.notAfter < now()
-    if (late) {
-      book.begin(report.draft('Expired', { message: `arrived after ${formatTime(plan.notAfter)}` }), { run, scope })
-    } else {
-      book.begin(report.draft('Accepted', plan.notes.length > 0 ? { message: joinTexts(plan.notes) } : {}), {
-        run,
-        scope,
-      })
-      this.#decideConflicts(plan, run)
-    }
-    rows.removeOtherRuns(name, run, rows.status(name)?.readyRun ?? null)
-  }
-
-  #endWithdrawn(name: string, withdrawal?: WithdrawalPlan): void {
-    const { rows, book } = this.#options
-    const row = rows.status(name)
-    if (row === undefined) {
-      if (withdrawal === undefined) return
-      // of a plan that was never here: it gets its answer all the same
-      book.begin(unknownDraft({ ...withdrawal, name }, 'Withdrawn'), { run: rows.next('run'), scope: withdrawal.scope })
-      return
-    }
-    const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
-    const revision = withdrawal?.revision ?? last.revision
-    if (last.phase === 'Withdrawn' && last.revision === revision) return
-    const says = { revision, package: withdrawal?.package ?? last.package }
-    book.record({ ...last, ...says, phase: 'Withdrawn', reason: null, message: null, hint: null }, row.run)
-    this.#touched.add(name)
-  }
-
-  #supersede({ loser, winner, target }: Loss): void {
-    const row = this.#options.rows.status(loser)
-    if (row === undefined || row.phase === 'Superseded') return
-    const { edge, seq, at, status, mecHostInfo, ...last } = readStatus(row)
-    const message = `the plan ${winner}, which takes precedence, wants other content under ${target}`
-    const draft: StatusDraft = { ...last, phase: 'Superseded', reason: null, message, hint: null }
-    this.#options.book.record(draft, row.run, { supersededBy: winner })
-    this.#touched.add(loser)
   }
 
   #refuseStale(plan: Plan, known: PlanRow, arrival: Arrival): Receipt {
@@ -338,7 +235,7 @@ export class Intake {
   #forgetRefusal(name: string, scope?: Scope): boolean {
     const row = this.#options.rows.status(name)
     if (row?.phase !== 'Rejected' || (scope !== undefined && row.scope !== scope)) return false
-    this.#endWithdrawn(name)
+    this.#effective.endWithdrawn(name)
     return true
   }
 
