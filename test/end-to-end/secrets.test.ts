@@ -3,22 +3,17 @@
  * hostile registries. Then everything that the agent has said or written is searched for them: answers, log, audit, metrics, database, files,
  * statuses, what commands print. Where a secret belongs (the vault's key, the admin token, the answer that makes a token) is left out by name.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { Parse } from 'typebox/value'
-import { type Dispatcher, request } from 'undici'
-import { startAedes } from '../fixtures/aedes-broker.ts'
-import { AgentProcess } from '../fixtures/agent-process.ts'
 import { runCommand } from '../fixtures/command-line.ts'
 import { planOf, putSample } from '../fixtures/edge-site.ts'
 import { FakeRegistry } from '../fixtures/fake-registry.ts'
 import { image } from '../fixtures/images.ts'
 import { PlantedSecrets } from '../fixtures/planted.ts'
+import { type Said, type Site, startSite, until } from '../fixtures/secrets-site.ts'
 
 const base = '/oapis/image.theriseunion.io/v1alpha1/namespaces/default'
 const Created = Type.Object({ token: Type.String() })
@@ -56,98 +51,6 @@ t.test('no planted secret stands anywhere', { timeout: 110_000 }, async t => {
   t.ok(site.published.length > 3, 'statuses came over MQTT')
   t.ok(planted.foundIn(readFileSync(site.agent.configFile)).length >= 2, 'the search finds what is there')
 })
-
-type Said = readonly [what: string, text: string | Buffer]
-
-interface Site {
-  readonly agent: AgentProcess
-  readonly stateDir: string
-  readonly dir: string
-  readonly upstream: FakeRegistry
-  /** One that takes credentials from docker's config.json. */
-  readonly second: FakeRegistry
-  readonly said: Said[]
-  readonly published: Said[]
-  publish(topic: string, payload: string): Promise<unknown>
-  /** With the admin token unless told. The answer is remembered for the search. */
-  call(
-    method: Dispatcher.HttpMethod,
-    path: string,
-    body?: unknown,
-    headers?: Readonly<Record<string, string>>,
-  ): Promise<{ status: number; text: string }>
-}
-
-async function startSite(t: Test, planted: PlantedSecrets): Promise<Site> {
-  const dir = mkdtempSync(join(tmpdir(), 'secrets-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  const password = planted.plant('upstream')
-  const dockerPassword = planted.plant('docker')
-  const mqttPassword = planted.plant('mqtt')
-  const upstream = await FakeRegistry.start({ auth: { scheme: 'bearer', username: 'robot$up', password } })
-  t.teardown(() => upstream.stop())
-  const second = await FakeRegistry.start({ auth: { scheme: 'basic', username: 'docker', password: dockerPassword } })
-  t.teardown(() => second.stop())
-  for (const registry of [upstream, second]) putSample(registry, 'mecm/web', '1', image({ seed: 'web' }))
-
-  const door = { isOpen: false, refusals: 0 }
-  const broker = await startAedes({
-    authenticate: (client, _user, given, done) => {
-      if (client.id === 'listener' || (door.isOpen && given?.toString() === mqttPassword)) return done(null, true)
-      door.refusals += 1
-      done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false)
-    },
-  })
-  t.teardown(() => broker.close())
-  const published: Said[] = []
-  const listener = await mqtt.connectAsync(broker.url, { protocolVersion: 4, clientId: 'listener' })
-  t.teardown(() => listener.endAsync(true))
-  listener.on('message', (topic, payload) => published.push([topic, payload]))
-  await listener.subscribeAsync([
-    'mecm/v1/edges/+/state',
-    'mecm/v1/edges/+/plans/+/status',
-    'mecm/v1/edges/+/plans/+/progress',
-  ])
-
-  const dockerConfig = join(dir, 'docker.json')
-  const auth = Buffer.from(`docker:${dockerPassword}`).toString('base64')
-  writeFileSync(dockerConfig, JSON.stringify({ auths: { [second.host]: { auth } } }))
-  const agent = await AgentProcess.prepare({
-    ...{ dir, edge: 'edge-01', platform: 'linux/amd64', upstreams: [] },
-    push: true,
-    more: {
-      upstreams: [
-        { host: upstream.host, plainHttp: true, username: 'robot$up', password },
-        { host: second.host, plainHttp: true },
-      ],
-      dockerConfig,
-      mqtt: { url: broker.url, username: 'edge-01', password: mqttPassword },
-      log: { level: 'trace' },
-    },
-  })
-  t.teardown(() => agent.stop())
-  await agent.start()
-  await until('the refusal of the broker', async () => door.refusals > 0)
-  door.isOpen = true
-  await agent.stop()
-  await agent.start() // a refused login is not tried again soon
-  const admin = readFileSync(agent.tokenFile, 'utf8').trim()
-  planted.add('the admin token', admin)
-  const said: Said[] = []
-  const call: Site['call'] = async (method, path, body, headers = { authorization: `Bearer ${admin}` }) => {
-    const url = path.startsWith('http') ? path : `${agent.api}${path}`
-    const answer = await request(url, {
-      method,
-      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    })
-    const text = await answer.body.text()
-    said.push([`${method} ${path}`, `${JSON.stringify(answer.headers)}\n${text}`])
-    return { status: answer.statusCode, text }
-  }
-  const publish: Site['publish'] = (topic, payload) => listener.publishAsync(topic, payload, { qos: 1, retain: true })
-  return { agent, stateDir: join(dir, 'state'), dir, upstream, second, said, published, publish, call }
-}
 
 /** Sources: right, wrong, refused, echoed, and with passwords where none belong. */
 async function useSources({ call, upstream }: Site, planted: PlantedSecrets): Promise<void> {
@@ -348,9 +251,4 @@ async function told({ published }: Site, name: string, phase: string): Promise<v
   await until(`${phase} of plan ${name}`, async () =>
     published.some(([topic, text]) => topic.endsWith(`/${name}/status`) && pattern.test(String(text))),
   )
-}
-
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; Date.now() < end; await delay(50)) if (await check()) return
-  throw new Error(`waited in vain for ${what}`)
 }

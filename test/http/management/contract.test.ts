@@ -2,74 +2,18 @@
  * The contract's complete flow against the real agent, as an outside client goes through it: curl, a source with credentials, a
  * Repository that is really copied, every field that the contract names. Contract: "Image management: the resources and the REST API".
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { request } from 'undici'
-import { AgentProcess } from '../../fixtures/agent-process.ts'
 import { runCommand } from '../../fixtures/command-line.ts'
-import { curl } from '../../fixtures/curl.ts'
-import { putSample } from '../../fixtures/edge-site.ts'
-import { FakeRegistry } from '../../fixtures/fake-registry.ts'
-import { image } from '../../fixtures/images.ts'
+import { apiVersion, password, startSite, synced } from '../../fixtures/contract-site.ts'
 
-const apiVersion = 'image.theriseunion.io/v1alpha1'
-const password = 'planted-7f3a9c51'
 const wrongPassword = 'planted-wrong-b2d4'
-
-interface Site {
-  readonly agent: AgentProcess
-  readonly upstream: FakeRegistry
-  /** One call of curl below the contract's base path; a body that is no text is sent as JSON. */
-  call(method: string, path: string, body?: unknown, more?: { token?: string; type?: string }): Promise<Answer>
-  readonly dir: string
-}
-
-interface Answer {
-  readonly code: number
-  // biome-ignore lint/suspicious/noExplicitAny: the answers are what is tested
-  readonly body: any
-}
-
-const answers: string[] = []
-
-async function startSite(t: Test): Promise<Site> {
-  const dir = mkdtempSync(join(tmpdir(), 'contract-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  const upstream = await FakeRegistry.start({ auth: { scheme: 'bearer', username: 'robot$sync', password } })
-  t.teardown(() => upstream.stop())
-  putSample(upstream, 'library/nginx', '1.27', image({ seed: 'nginx-1.27', platform: 'linux/amd64' }))
-  putSample(upstream, 'library/nginx', '1.26', image({ seed: 'nginx-1.26', platform: 'linux/amd64' }))
-  const upstreams = [upstream.host]
-  const agent = await AgentProcess.prepare({ dir, edge: 'edge-01', platform: 'linux/amd64', upstreams })
-  await agent.start()
-  t.teardown(() => agent.stop())
-  const admin = readFileSync(agent.tokenFile, 'utf8').trim()
-  const call: Site['call'] = async (method, path, body, { token = admin, type } = {}) => {
-    const url = path.startsWith('/v1/') ? `${agent.api}${path}` : `${agent.api}/oapis/${apiVersion}/${path}`
-    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
-    const answer = await curl({ method, url, token: token === '' ? undefined : token, body: text, type })
-    answers.push(answer.text)
-    return { code: answer.code, body: answer.text === '' ? undefined : JSON.parse(answer.text) }
-  }
-  return { agent, upstream, call, dir }
-}
-
-/** Reads the Repository until its sync has ended, for 20 s at most. */
-async function synced({ call }: Site, name: string, after = ''): Promise<Answer['body']> {
-  for (const end = Date.now() + 20_000; Date.now() < end; await delay(50)) {
-    const { body } = await call('GET', `namespaces/default/repositories/${name}`)
-    const { syncStatus, lastSynced = '' } = body.status
-    if (syncStatus === 'Failed' || (syncStatus === 'Success' && lastSynced !== after)) return body
-  }
-  throw new Error(`the sync of ${name} did not end`)
-}
 
 t.test('the complete flow', { timeout: 90_000 }, async t => {
   const site = await startSite(t)
-  const { call, upstream, agent, dir } = site
+  const { call, upstream, agent, dir, answers } = site
   const source = {
     apiVersion,
     kind: 'RegistrySecret',
