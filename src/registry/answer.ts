@@ -1,5 +1,4 @@
 /** An HTTP answer while its body is still to be read. Every answer has to be read to its end, discarded or cancelled, or its connection stays taken. */
-import type { Dispatcher } from 'undici'
 import { ImageError } from '../oci/errors.ts'
 import { type Doing, networkFailure } from './failures.ts'
 import type { Passage } from './line.ts'
@@ -7,20 +6,38 @@ import type { Passage } from './line.ts'
 /** An answer that is thrown away is read this far to keep its connection; a longer one is cut. Bytes. */
 const discardLimit = 64 * 1024
 
+/** By lower case name; what came several times, as a list. */
+export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+/** A body that is still to be read. Leaving the loop early closes its connection. */
+export interface AnswerBody extends AsyncIterable<Uint8Array> {
+  /** Reads at most so many bytes away, so that the connection can serve again, and closes it where there are more. */
+  dump(options: { readonly limit: number }): Promise<void>
+  /** Closes the connection without reading. */
+  destroy(): void
+}
+
+/** What came over the wire. */
+export interface WireAnswer {
+  readonly status: number
+  readonly headers: AnswerHeaders
+  readonly body: AnswerBody
+}
+
 export class Answer {
   readonly status: number
   /** Where it came from, after redirects. */
   readonly url: URL
   /** Whether a redirect left the origin that was asked. */
   readonly strayed: boolean
-  readonly #headers: Dispatcher.ResponseData['headers']
-  readonly #body: Dispatcher.ResponseData['body']
+  readonly #headers: AnswerHeaders
+  readonly #body: AnswerBody
   readonly #about: Doing
   readonly #signal: AbortSignal
   readonly #passage: Passage | undefined
 
   constructor(
-    response: Dispatcher.ResponseData,
+    response: WireAnswer,
     from: {
       readonly url: URL
       readonly strayed: boolean
@@ -29,7 +46,7 @@ export class Answer {
       readonly passage?: Passage | undefined
     },
   ) {
-    this.status = response.statusCode
+    this.status = response.status
     this.url = from.url
     this.strayed = from.strayed
     this.#headers = response.headers
@@ -37,8 +54,6 @@ export class Answer {
     this.#about = from.about
     this.#signal = from.signal
     this.#passage = from.passage
-    // An abort between the headers and the first read destroys the body; the reader meets the error, nobody else should.
-    this.#body.on('error', () => {})
   }
 
   /** A header's value; several are joined as RFC 9110, 5.3 says. */
@@ -60,8 +75,8 @@ export class Answer {
   }
 
   /**
-   * The body as it comes, and no faster than the line's keeper lets it; while nobody reads, the silence is ours and no stall: undici
-   * counts the time only while it reads itself. Leaving the loop early closes the connection.
+   * The body as it comes, and no faster than the line's keeper lets it; while nobody reads, the silence is ours and no stall. A chunk
+   * is good until the next is asked for. Leaving the loop early closes the connection.
    * @throws ImageError, or the signal's reason.
    */
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -126,7 +141,7 @@ export class Answer {
     const parts: Uint8Array[] = []
     let size = 0
     for await (const chunk of this.chunks()) {
-      parts.push(chunk)
+      parts.push(Uint8Array.from(chunk)) // its memory is used for the next
       size += chunk.byteLength
       if (size > limit) return { bytes: Buffer.concat(parts).subarray(0, limit), complete: false }
     }

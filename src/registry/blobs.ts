@@ -107,13 +107,17 @@ async function* exactly(
   doing: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let seen = 0
+  let last: Uint8Array | undefined
   for await (const chunk of answer.chunks()) {
     seen += chunk.byteLength
     if (seen > expected) throw transport.error('SIZE_MISMATCH', `more than the ${expected} bytes expected`, doing)
-    yield chunk
+    // Without a length, what follows tells whether this was all; the chunk's own memory is used for that.
+    if (seen === expected && answer.length === undefined) last = Uint8Array.from(chunk)
+    else yield chunk
   }
   // Only an answer without a length can end so; to a proxy of HTTP/1.0 that is what a cut looks like.
   if (seen < expected) throw transport.error('UNAVAILABLE', `cut after ${seen} of ${expected} bytes`, doing)
+  if (last !== undefined) yield last
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void, undefined> {}

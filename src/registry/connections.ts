@@ -3,11 +3,10 @@
  * {@link Registries}; nothing here knows credentials or redirects.
  */
 import { readFile } from 'node:fs/promises'
-import { Readable } from 'node:stream'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
-import type { Agent, Dispatcher } from 'undici'
 import { ImageError } from '../oci/errors.ts'
-import { Answer } from './answer.ts'
+import { Answer, type WireAnswer } from './answer.ts'
+import { Channel, type Method, type RequestBody } from './channel.ts'
 import { type Doing, isSpoiltConnection, networkFailure } from './failures.ts'
 import { headBytes, type Line, type Passage } from './line.ts'
 
@@ -21,17 +20,6 @@ export interface HostOptions {
   readonly insecureSkipVerify?: boolean
   readonly username?: string
   readonly password?: string
-}
-
-export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-
-/** Bytes in memory, or a stream that is opened anew for every try. */
-export type RequestBody = Uint8Array | StreamBody
-
-export interface StreamBody {
-  /** Bytes. */
-  readonly length: number
-  readonly open: () => AsyncIterable<Uint8Array>
 }
 
 /** One request on the wire. */
@@ -58,16 +46,10 @@ export interface ConnectionsOptions {
 
 type Trust = Pick<HostOptions, 'caFile' | 'insecureSkipVerify'>
 
-/** Enough for every transfer that runs at once; a registry that gets more connections from one site only slows each. */
-const connectionsPerOrigin = 16
-const connectTimeoutMs = 15_000
-/** Shorter than the idle times of common servers and balancers, so that a kept connection is seldom found closed. */
-const keepAliveMs = 15_000
-
 export class Connections {
   readonly #options: ConnectionsOptions
-  /** By trust: undici keeps a pool per origin inside each. */
-  readonly #agents = new Map<string, Promise<Agent>>()
+  /** By trust. */
+  readonly #channels = new Map<string, Promise<Channel>>()
   #closed = false
   /** Origins that have answered, so that a connection to them may be an old one. */
   readonly #answered = new Set<string>()
@@ -86,8 +68,8 @@ export class Connections {
     request.signal.throwIfAborted()
     try {
       if (this.#closed) throw new Error('the connections are closed')
-      const agent = await this.#agentFor(request.url, owner, request.about)
-      const response = await this.#exchange(request, agent, owner)
+      const channel = await this.#channelFor(request.url, owner, request.about)
+      const response = await this.#exchange(request, channel, owner)
       this.#remember(request.url.origin)
       const { url, about, signal } = request
       this.#options.line?.head(owner.host, headBytes(response.headers))
@@ -101,62 +83,51 @@ export class Connections {
   /** Closes every connection, whatever is under way on it. */
   async close(): Promise<void> {
     this.#closed = true
-    const agents = await Promise.allSettled(this.#agents.values())
-    this.#agents.clear()
-    await Promise.allSettled(agents.map(agent => (agent.status === 'fulfilled' ? agent.value.destroy() : undefined)))
+    const channels = await Promise.allSettled(this.#channels.values())
+    this.#channels.clear()
+    await Promise.allSettled(
+      channels.map(channel => (channel.status === 'fulfilled' ? channel.value.close() : undefined)),
+    )
   }
 
-  async #exchange(request: WireRequest, agent: Agent, owner: HostOptions): Promise<Dispatcher.ResponseData> {
+  async #exchange(request: WireRequest, channel: Channel, owner: HostOptions): Promise<WireAnswer> {
     const repeatable = isRepeatable(request) && this.#answered.has(request.url.origin)
     try {
-      return await this.#once(request, agent, owner)
+      return await this.#once(request, channel, owner)
     } catch (error) {
       if (!repeatable || request.signal.aborted || !isSpoiltConnection(error)) throw error
-      return await this.#once(request, agent, owner)
+      return await this.#once(request, channel, owner)
     }
   }
 
   /** The way of the answer's body; a HEAD has none, whatever length it tells. */
-  #passage({ method }: WireRequest, { headers }: Dispatcher.ResponseData, owner: HostOptions): Passage | undefined {
+  #passage({ method }: WireRequest, { headers }: WireAnswer, owner: HostOptions): Passage | undefined {
     if (method === 'HEAD') return undefined
     const length = Number(headers['content-length'])
     return this.#options.line?.body(owner.host, Number.isSafeInteger(length) ? length : undefined)
   }
 
-  #once(
-    { method, url, headers, body, signal, answerTimeoutMs = 0 }: WireRequest,
-    dispatcher: Agent,
-    owner: HostOptions,
-  ) {
-    this.#options.onRequest?.(owner.host)
-    const sized = body === undefined ? {} : { 'content-length': String(body.length) }
+  #once(request: WireRequest, channel: Channel, owner: HostOptions): Promise<WireAnswer> {
+    const { method, url, headers, body, signal, answerTimeoutMs = 0 } = request
+    const { onRequest, line, userAgent, stallTimeoutMs } = this.#options
+    onRequest?.(owner.host)
+    const sized: Record<string, string> = body === undefined ? {} : { 'content-length': String(body.length) }
     // Compressed answers would have to be unpacked before their digest can be checked, and Range would count other bytes.
-    const own = { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...headers, ...sized }
-    this.#options.line?.head(owner.host, headBytes({ host: url.host, ...own }, method.length + url.pathname.length))
-    return dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method,
-      headers: own,
-      body: body === undefined || body instanceof Uint8Array ? (body ?? null) : Readable.from(body.open()),
-      signal,
-      // undici would close the connection after a HEAD, for servers that wrongly send a body with it: theirs is found out and
-      // asked again on a new one, everybody else is spared a connection per question.
-      reset: false,
-      headersTimeout: Math.max(this.#options.stallTimeoutMs, answerTimeoutMs),
-      bodyTimeout: this.#options.stallTimeoutMs,
-    })
+    const own = { 'user-agent': userAgent, 'accept-encoding': 'identity', ...headers, ...sized }
+    line?.head(owner.host, headBytes({ host: url.host, ...own }, method.length + url.pathname.length))
+    const timeouts = { answerTimeoutMs: Math.max(stallTimeoutMs, answerTimeoutMs), stallTimeoutMs }
+    return channel.send({ method, url, headers: own, body, signal, ...timeouts })
   }
 
-  #agentFor(url: URL, owner: HostOptions, about: Doing): Promise<Agent> {
+  #channelFor(url: URL, owner: HostOptions, about: Doing): Promise<Channel> {
     const trust = this.#trustFor(url, owner)
     const key = `${trust.insecureSkipVerify === true} ${trust.caFile ?? ''}`
-    const known = this.#agents.get(key)
+    const known = this.#channels.get(key)
     if (known !== undefined) return known
-    const made = this.#makeAgent(trust, url, about)
-    this.#agents.set(key, made)
+    const made = makeChannel(trust, url, about)
+    this.#channels.set(key, made)
     // A CA file that can't be read now may be there at the next try.
-    made.catch(() => this.#agents.delete(key))
+    made.catch(() => this.#channels.delete(key))
     return made
   }
 
@@ -171,29 +142,16 @@ export class Connections {
     return owner.caFile === undefined ? {} : { caFile: owner.caFile }
   }
 
-  async #makeAgent(trust: Trust, url: URL, about: Doing): Promise<Agent> {
-    // Made once: from a list of certificates, every connection would parse all of them again.
-    const secureContext = trust.caFile === undefined ? undefined : await trusting(trust.caFile, url, about)
-    // Loaded for the first request: 3 MiB that an agent with nothing to ask for does without.
-    const { Agent } = await import('undici')
-    return new Agent({
-      allowH2: false,
-      pipelining: 1,
-      connections: connectionsPerOrigin,
-      keepAliveTimeout: keepAliveMs,
-      keepAliveMaxTimeout: 4 * keepAliveMs,
-      connect: {
-        timeout: connectTimeoutMs,
-        rejectUnauthorized: trust.insecureSkipVerify !== true,
-        ...(secureContext === undefined ? {} : { secureContext }),
-      },
-    })
-  }
-
   #remember(origin: string): void {
     if (this.#answered.size >= 1000) this.#answered.clear()
     this.#answered.add(origin)
   }
+}
+
+async function makeChannel({ caFile, insecureSkipVerify }: Trust, url: URL, about: Doing): Promise<Channel> {
+  // Made once: from a list of certificates, every connection would parse all of them again.
+  const secureContext = caFile === undefined ? undefined : await trusting(caFile, url, about)
+  return new Channel({ rejectUnauthorized: insecureSkipVerify !== true, secureContext })
 }
 
 /** A stream goes into an upload session, which may have taken part of it already. */

@@ -1,6 +1,6 @@
 /**
  * What the network threw, as an ImageError: DNS, TLS, refusal, silence. Used where requests are sent and bodies are read.
- * The codes are those of Node, OpenSSL and undici; messages are never looked at, but for plain http behind https, which has no code of its own.
+ * The codes are those of Node, OpenSSL, undici and wire/; messages are never looked at, but for plain http behind https, which has no code of its own.
  */
 import { type ErrorCode, ImageError, type Side } from '../oci/errors.ts'
 import { redactUrl } from './redact.ts'
@@ -23,9 +23,12 @@ const byCode: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_HEADERS_TIMEOUT: 'TIMEOUT',
   UND_ERR_BODY_TIMEOUT: 'STALLED',
   UND_ERR_HEADERS_OVERFLOW: 'UNAVAILABLE',
+  WIRE_CONNECT_TIMEOUT: 'TIMEOUT',
+  WIRE_ANSWER_TIMEOUT: 'TIMEOUT',
+  WIRE_STALLED: 'STALLED',
   EPROTO: 'TLS',
 }
-const unreachable = /^(?:ECONN|EHOST|ENET|EPIPE|EADDRNOTAVAIL|UND_ERR_|HPE_)/
+const unreachable = /^(?:ECONN|EHOST|ENET|EPIPE|EADDRNOTAVAIL|WIRE_|UND_ERR_|HPE_)/
 const tlsCode =
   /^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE)/
 
@@ -49,7 +52,7 @@ export function networkFailure(error: unknown, url: URL, about: Doing): ImageErr
  * left on it what is no answer, as a body after a HEAD.
  */
 export function isSpoiltConnection(error: unknown): boolean {
-  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error)) || isGarbled(error)
+  return ['WIRE_CLOSED', 'UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error)) || isGarbled(error)
 }
 
 function classify(error: unknown, systemCode: string): ErrorCode {
@@ -82,7 +85,7 @@ function isConnecting(error: unknown): boolean {
 
 /** undici's parser gives a code for some of what isn't HTTP, and a name for all of it. */
 function isGarbled(error: unknown): boolean {
-  return error instanceof Error && error.name === 'HTTPParserError'
+  return error instanceof Error && (error.name === 'HTTPParserError' || codeOf(error) === 'WIRE_GARBLED')
 }
 
 function codeOf(error: unknown): string {

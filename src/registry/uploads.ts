@@ -1,7 +1,7 @@
 /** Sending one blob: all of it in one PUT, or in chunks where a registry wants that. OCI distribution-spec, "Pushing blobs". */
 import type { Descriptor } from '../oci/descriptor.ts'
 import { shortDigest } from '../oci/digest.ts'
-import type { StreamBody } from './connections.ts'
+import type { StreamBody } from './channel.ts'
 import type { Ask, Transport } from './transport.ts'
 import { cancelSession, leaveSession, type Session, sessionOf, startSession, writeScope } from './upload-session.ts'
 

@@ -219,10 +219,11 @@ export class ExternalBlobs {
 /** A blob's bytes from an offset on, in these buffers. */
 type Open = (offset: number, buffers: SendBuffers) => AsyncIterable<Uint8Array>
 
+/** Copies of the body's chunks: what is sent may still be read when the next chunk is asked for. */
 async function* dropFirst(body: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {
   let skip = count
   for await (const chunk of body) {
-    if (skip < chunk.byteLength) yield skip > 0 ? chunk.subarray(skip) : chunk
+    if (skip < chunk.byteLength) yield Uint8Array.from(chunk.subarray(Math.max(0, skip)))
     skip = Math.max(0, skip - chunk.byteLength)
   }
 }

@@ -174,7 +174,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     for await (const part of body) {
       size += part.byteLength
       if (size > blob.size) return undefined
-      parts.push(part)
+      parts.push(Uint8Array.from(part)) // its memory is used for the next
     }
     const bytes = Buffer.concat(parts)
     return digestOf(bytes, algorithmOf(blob.digest)) === blob.digest ? bytes : undefined
