@@ -276,9 +276,10 @@ export class BlobFetcher {
     }
   }
 
-  async #openIngest({ blob, waiters }: SharedFetch, signal: AbortSignal): Promise<Ingest> {
+  async #openIngest({ blob, waiters, controller }: SharedFetch, signal: AbortSignal): Promise<Ingest> {
     const [first] = waiters.values()
-    return await this.#options.local.openIngest(blob, { repository: first?.target.repository, signal })
+    const options = { repository: first?.target.repository, signal, transfer: controller.signal }
+    return await this.#options.local.openIngest(blob, options)
   }
 
   async #open(shared: SharedFetch, source: Source, { choice, signal }: Turn): Promise<Ingest> {

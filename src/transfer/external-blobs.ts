@@ -69,11 +69,11 @@ export class ExternalBlobs {
   }
 
   /** Opens the blob's ingest; when it is committed, the blob is in the repository, or else in the staging folder. */
-  async openIngest(blob: Descriptor, { repository, signal }: IngestOptions): Promise<Ingest> {
+  async openIngest(blob: Descriptor, { repository, signal, transfer }: IngestOptions): Promise<Ingest> {
     const ingest = await this.#staging.openIngest(blob, signal)
     if (!(ingest instanceof BlobIngest) || repository === undefined) return ingest
     return new StagedIngest(ingest, {
-      signal,
+      signal: transfer,
       mayFollow: () => this.#following < uploadsAtOnce,
       send: async (bytes, ended) => {
         const isFollowing = ingest.offset < blob.size

@@ -25,7 +25,10 @@ export interface Ingest {
 export interface IngestOptions {
   /** Where the blob is wanted, where that is known: it may be made part of that repository while it comes, or when it is committed. */
   readonly repository: string | undefined
+  /** Ends the opening. */
   readonly signal: AbortSignal
+  /** Ends what is done with the blob once it has come: a link that closes stops its coming, and nothing on the local side. */
+  readonly transfer: AbortSignal
 }
 
 export interface LocalRegistry {

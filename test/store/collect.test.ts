@@ -264,7 +264,8 @@ async function storeBlob(store: Store, text: string) {
 async function bringBlob(local: EmbeddedRegistry, digest: Digest, bytes: Buffer): Promise<void> {
   const blob = descriptor(digest, bytes)
   if (!(await local.hasBlob('mecm/web', blob))) {
-    const ingest = await local.openIngest(blob, { repository: 'mecm/web', signal: new AbortController().signal })
+    const { signal } = new AbortController()
+    const ingest = await local.openIngest(blob, { repository: 'mecm/web', signal, transfer: signal })
     await ingest.write(bytes)
     await ingest.commit()
     await ingest.close()

@@ -114,6 +114,21 @@ t.test('an upload that two plans wait for goes on though the one that began it l
   t.equal(registry.content.repository('mecm/app').manifests.size, 1)
 })
 
+t.test('a blob that has come goes on into the registry though the link closes meanwhile', async t => {
+  const { registry, site } = await start(t)
+  const turn = new AbortController()
+  const { signal } = new AbortController()
+  const bytes = Buffer.from('the last byte of it has come')
+  const blob = { mediaType: 'application/x', digest: digestOf(bytes), size: bytes.byteLength }
+  const ingest = await site.local.openIngest(blob, { repository: 'mecm/app', signal: turn.signal, transfer: signal })
+  await ingest.write(bytes)
+  turn.abort()
+  await ingest.commit()
+  await ingest.close()
+  t.ok(registry.content.repository('mecm/app').blobs.has(blob.digest))
+  t.equal(registry.count({ kind: 'upload', method: 'PUT' }), 1)
+})
+
 t.test('an index without its other platforms is handled as configured, and it is told', async t => {
   const sample = multiPlatform(['linux/amd64', 'linux/arm64'])
   const only = { platforms: ['linux/arm64'] }

@@ -90,7 +90,7 @@ t.test('what a kill left whole, but for its commit, is put in place outside the 
   const { signal } = new AbortController()
   const image = await site.transfer.resolve(request, signal)
   for (const blob of image.blobs) {
-    const ingest = await site.local.openIngest(blob, { repository: 'web', signal })
+    const ingest = await site.local.openIngest(blob, { repository: 'web', signal, transfer: signal })
     const content = upstream.content.repository('web').blobs.get(blob.digest)
     await ingest.write(Buffer.from(content?.read(0, blob.size) ?? ''))
     await ingest.close()
