@@ -1,6 +1,6 @@
 /**
  * Appends to a file as fast as its bytes come: small chunks are gathered in one buffer while the other is being written, every so
- * many bytes the file is synced, and only then the caller is told how far it is safe. Used by ingest.ts.
+ * many bytes the file is synced beside that, and only then the caller is told how far it is safe. Used by ingest.ts.
  */
 
 /** What is needed of the file: a FileHandle's methods. */
@@ -69,8 +69,13 @@ export class AppendFile {
   #block: Buffer = Buffer.alloc(0)
   #position: number
   #synced: number
+  /** What the last sync that was begun will make safe. */
+  #syncedFrom: number
   #running: Promise<void> | undefined
   #failed = false
+  /** The sync under way while writing goes on. It never rejects; how it failed is told by the next #settle. */
+  #syncing: Promise<void> | undefined
+  #syncFailure: unknown
   /** A sync that failed once may have dropped pages for good: nothing after it can be promised. */
   #broken: unknown
   /** When the file was last written to, or its first chunk came. */
@@ -82,6 +87,7 @@ export class AppendFile {
     this.#file = file
     this.#position = at.position
     this.#synced = at.synced
+    this.#syncedFrom = at.synced
     this.#options = options
   }
 
@@ -124,12 +130,15 @@ export class AppendFile {
   /** Resolves when everything that was taken is on the disk itself. */
   async flush(): Promise<void> {
     await this.writeOut()
+    await this.#syncing
+    this.#expectSynced()
     if (this.#synced < this.#position) await this.#sync()
   }
 
   /** Waits for what is under way and closes the file; what only the buffer holds is lost without a {@link flush}. */
   async close(): Promise<void> {
     await this.#running
+    await this.#syncing
     if (this.#filling) this.#options.buffers.give(this.#filling)
     this.#filling = undefined
     await this.#file.close()
@@ -158,7 +167,7 @@ export class AppendFile {
   /** Waits for the write under way, and tries it again where it failed. */
   async #settle(): Promise<void> {
     await this.#running
-    if (this.#broken !== undefined) throw this.#broken
+    this.#expectSynced()
     if (!this.#failed) return
     await this.#write()
     this.#failed = false
@@ -172,21 +181,48 @@ export class AppendFile {
     }
     if (this.#writing) this.#options.buffers.give(this.#writing)
     this.#writing = undefined
-    const due = this.#position - this.#synced >= this.#options.syncBytes
-    const late = performance.now() - this.#syncedAt >= this.#options.syncMs
-    if (due || late) await this.#sync()
+    await this.#syncIfDue()
+  }
+
+  /** One sync at a time: where the next one is due before the last has ended, the disk can't keep up, and writing waits for it. */
+  async #syncIfDue(): Promise<void> {
+    if (this.#position - this.#syncedFrom < this.#options.syncBytes && !this.#isLate()) return
+    await this.#syncing
+    this.#syncing = this.#sync()
+      .catch(error => {
+        this.#syncFailure = error
+      })
+      .finally(() => {
+        this.#syncing = undefined
+      })
+  }
+
+  #isLate(): boolean {
+    return performance.now() - this.#syncedAt >= this.#options.syncMs
   }
 
   async #sync(): Promise<void> {
     const offset = this.#position
+    this.#syncedFrom = offset
+    this.#syncedAt = performance.now()
     try {
       await this.#file.datasync()
     } catch (error) {
       this.#broken = error
       throw error
     }
-    this.#options.synced(offset)
-    this.#synced = offset
-    this.#syncedAt = performance.now()
+    try {
+      this.#options.synced(offset)
+      this.#synced = offset
+    } catch (error) {
+      this.#syncedFrom = this.#synced // it is safe, but nobody knows: soon again
+      throw error
+    }
+  }
+
+  #expectSynced(): void {
+    const failure = this.#broken ?? this.#syncFailure
+    this.#syncFailure = undefined
+    if (failure !== undefined) throw failure
   }
 }

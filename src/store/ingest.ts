@@ -133,7 +133,7 @@ export class BlobIngest {
       syncMs,
       taken: bytes => hash.update(bytes),
       synced: offset => {
-        if (this.#recorded) context.ingests.record(descriptor.digest, offset)
+        if (this.#recorded && this.#state !== 'gone') context.ingests.record(descriptor.digest, offset)
       },
     })
   }

@@ -9,6 +9,8 @@ class ScriptedFile implements AppendTarget {
   readonly log: string[] = []
   room = Number.POSITIVE_INFINITY
   syncFault: Error | undefined
+  /** What a sync waits for. */
+  syncGate: Promise<void> | undefined
   atOnce = 0
   mostAtOnce = 0
 
@@ -28,8 +30,9 @@ class ScriptedFile implements AppendTarget {
   }
 
   async datasync() {
-    if (this.syncFault) throw this.syncFault
     this.log.push(`sync ${this.content.byteLength}`)
+    await this.syncGate
+    if (this.syncFault) throw this.syncFault
   }
 
   async close() {
@@ -83,6 +86,36 @@ t.test('an offset is recorded only after the sync that covers it', async t => {
   await append.flush()
   const marks = file.log.filter(entry => entry !== 'write')
   t.same(marks, ['sync 4000', 'record 4000', 'sync 8000', 'record 8000', 'sync 9000', 'record 9000'])
+})
+
+t.test('it goes on writing beside a sync, and waits where the next one is due', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  const disk = Promise.withResolvers<void>()
+  file.syncGate = disk.promise
+  await append.append(seededBytes('beside', 8000))
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  t.same(file.log, ['write', 'write', 'write', 'write', 'sync 4000', 'write', 'write', 'write'])
+  const stuck = append.append(seededBytes('due', 3000))
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  t.equal(file.content.byteLength, 8000)
+  disk.resolve()
+  await stuck
+  await append.flush()
+  const marks = file.log.filter(entry => entry !== 'write')
+  t.same(marks, ['sync 4000', 'record 4000', 'sync 8000', 'record 8000', 'sync 11000', 'record 11000'])
+})
+
+t.test('a sync beside the writing that failed is told, and nothing is promised after it', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  file.syncFault = new Error('the disk lost pages')
+  await t.rejects(append.append(seededBytes('lost', 20_000)), file.syncFault)
+  const fault = file.syncFault
+  file.syncFault = undefined
+  await t.rejects(append.flush(), fault)
+  await append.close()
+  t.notOk(file.log.some(entry => entry.startsWith('record')))
 })
 
 t.test('a sync that failed is never taken back by one that works', async t => {
