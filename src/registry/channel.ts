@@ -35,6 +35,8 @@ export interface ChannelOptions {
   readonly rejectUnauthorized: boolean
   /** Whom to trust; the machine's roots without. */
   readonly secureContext?: SecureContext | undefined
+  /** Asked before each read for the bytes that it may take from the kernel, of answers to requests without a body. */
+  readonly mostAtOnce: () => number
 }
 
 /** Enough for every transfer that runs at once; a registry that gets more connections from one site only slows each. */

@@ -124,7 +124,7 @@ export class Connections {
     const key = `${trust.insecureSkipVerify === true} ${trust.caFile ?? ''}`
     const known = this.#channels.get(key)
     if (known !== undefined) return known
-    const made = makeChannel(trust, url, about)
+    const made = makeChannel(trust, url, about, this.#options.line)
     this.#channels.set(key, made)
     // A CA file that can't be read now may be there at the next try.
     made.catch(() => this.#channels.delete(key))
@@ -148,10 +148,16 @@ export class Connections {
   }
 }
 
-async function makeChannel({ caFile, insecureSkipVerify }: Trust, url: URL, about: Doing): Promise<Channel> {
+async function makeChannel(
+  { caFile, insecureSkipVerify }: Trust,
+  url: URL,
+  about: Doing,
+  line: Line | undefined,
+): Promise<Channel> {
   // Made once: from a list of certificates, every connection would parse all of them again.
   const secureContext = caFile === undefined ? undefined : await trusting(caFile, url, about)
-  return new Channel({ rejectUnauthorized: insecureSkipVerify !== true, secureContext })
+  const mostAtOnce = () => line?.mostAtOnce ?? Number.POSITIVE_INFINITY
+  return new Channel({ rejectUnauthorized: insecureSkipVerify !== true, secureContext, mostAtOnce })
 }
 
 /** A stream goes into an upload session, which may have taken part of it already. */

@@ -25,6 +25,7 @@ interface Waiter {
 }
 
 export class SocketReader {
+  readonly #mostAtOnce: () => number
   #socket: Socket | undefined
   #block: Buffer | undefined
   #spare: Buffer | undefined
@@ -45,6 +46,11 @@ export class SocketReader {
   readonly onread: OnReadOpts = {
     buffer: () => this.#room(),
     callback: count => this.#came(count),
+  }
+
+  /** @param mostAtOnce is asked, as soon as one read is done, for the bytes that the next may take; under TLS, Node decides that. */
+  constructor(mostAtOnce: () => number) {
+    this.#mostAtOnce = mostAtOnce
   }
 
   /** Begins with a socket that was made with {@link onread}. */
@@ -106,7 +112,7 @@ export class SocketReader {
       this.#block = block
       this.#filled = 0
     }
-    return block.subarray(this.#filled)
+    return block.subarray(this.#filled, this.#filled + this.#mostAtOnce())
   }
 
   #isInUse(block: Buffer): boolean {

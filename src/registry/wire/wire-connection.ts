@@ -17,6 +17,8 @@ export interface Endpoint {
   /** Beside the machine's own roots; for https. */
   readonly secureContext?: SecureContext | undefined
   readonly rejectUnauthorized: boolean
+  /** Asked before each read for the bytes that it may take from the kernel. */
+  readonly mostAtOnce: () => number
 }
 
 export interface Exchange {
@@ -67,7 +69,7 @@ export class WireConnection {
     { session, timeoutMs, signal }: { session: Buffer | undefined; timeoutMs: number; signal: AbortSignal },
     events: ConnectionEvents,
   ): Promise<WireConnection> {
-    const reader = new SocketReader()
+    const reader = new SocketReader(endpoint.mostAtOnce)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const socket = makeSocket(endpoint, reader.onread, { session, ready: resolve, heard: events.session })
     const connection = new WireConnection(socket, reader, endpoint.origin, events.closed)

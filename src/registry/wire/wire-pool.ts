@@ -18,6 +18,8 @@ export interface WirePoolOptions {
   /** Trusted beside the machine's own roots; for https. */
   readonly secureContext?: SecureContext | undefined
   readonly rejectUnauthorized: boolean
+  /** Asked before each read for the bytes that it may take from the kernel. */
+  readonly mostAtOnce: () => number
 }
 
 export interface WireRequestOptions extends Exchange {
@@ -130,7 +132,7 @@ export class WirePool {
   }
 
   async #connect(origin: Origin, url: URL, signal: AbortSignal): Promise<WireConnection> {
-    const { secureContext, rejectUnauthorized, connectTimeoutMs } = this.#options
+    const { secureContext, rejectUnauthorized, mostAtOnce, connectTimeoutMs } = this.#options
     origin.open += 1
     let opened: WireConnection | undefined
     let isCounted = true
@@ -143,7 +145,7 @@ export class WirePool {
     const session = (session: Buffer) => {
       origin.session = session
     }
-    const endpoint = { origin: url, secureContext, rejectUnauthorized }
+    const endpoint = { origin: url, secureContext, rejectUnauthorized, mostAtOnce }
     const how = { session: origin.session, timeoutMs: connectTimeoutMs, signal }
     // A session that the server no longer likes must not stand in the way a second time.
     origin.session = undefined

@@ -5,7 +5,7 @@
 import type { Clock } from './clock.ts'
 
 /** What an idle bucket saves up, and by how much a timer may be late without loss. Milliseconds at the rate. */
-const burstMs = 100
+const burstMs = 50
 /** More than this is taken in parts, so that nobody waits behind somebody else's large piece. Bytes. */
 const partBytes = 64 * 1024
 /** What floating point may lose in a sum. Bytes. */

@@ -14,7 +14,7 @@ import { RateLimiter } from './limiter.ts'
 import { RateMeter } from './meter.ts'
 import { later, type Obstacle, soonest } from './obstacle.ts'
 import { LinkPass, type LinkUse, type PlanLimits } from './pass.ts'
-import { aheadOf, LinkPassage } from './passage.ts'
+import { aheadOf, LinkPassage, mostAtOnceOf } from './passage.ts'
 import { Windows } from './windows.ts'
 
 export interface LinkOptions {
@@ -104,6 +104,10 @@ export class Link implements Line {
       window: { open: this.#windows.openAt(now), changesAt: this.#windows.nextChange(now) },
       budget: this.#budget && { per: this.#budget.per, accounts: this.#budget.state() },
     }
+  }
+
+  get mostAtOnce(): number {
+    return mostAtOnceOf(this.#limiter.rate)
   }
 
   head(host: string, bytes: number): void {

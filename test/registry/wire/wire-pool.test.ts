@@ -53,6 +53,7 @@ async function rig(t: Test, answer: Answerer, options: Partial<WirePoolOptions> 
     keepAliveMs: 5_000,
     maxKeepAliveMs: 60_000,
     rejectUnauthorized: true,
+    mostAtOnce: () => Number.POSITIVE_INFINITY,
     ...options,
   })
   t.teardown(() => {
@@ -121,6 +122,28 @@ t.test('a part is good until the next is asked for, whatever comes meanwhile', a
     at += part.byteLength
   }
   t.equal(at, text.length)
+})
+
+t.test('a read takes no more than it may, by what holds at the time', async t => {
+  const text = 'x'.repeat(400_000)
+  let most = 3_000
+  const { get } = await rig(
+    t,
+    socket => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`),
+    { mostAtOnce: () => most },
+  )
+  const sizes: number[] = []
+  const { body } = await get()
+  for await (const part of body) {
+    sizes.push(part.byteLength)
+    if (sizes.length === 50) most = Number.POSITIVE_INFINITY
+  }
+  t.ok(Math.max(...sizes.slice(0, 50)) <= 3_000)
+  t.ok(Math.max(...sizes.slice(50)) > 3_000)
+  t.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    text.length,
+  )
 })
 
 t.test('connections that are not used again', async t => {
