@@ -12,10 +12,8 @@ if (major < 22 || (major === 22 && minor < 19)) {
   // the least room, 10 MiB more, at the same speed. Set before anything is loaded, however the process was started.
   setFlagsFromString('--max-semi-space-size=1')
   setFlagsFromString('--semi-space-growth-factor=1')
-  // The buffers of arriving bytes count as heap until a minor collection has them. In the little room that V8 leaves to a heap which hardly
-  // grows, they start a full collection five times a second, which takes a quarter of all processor time.
-  setFlagsFromString('--heap-growing-percent=50')
-  // Two of V8's three compilers only shorten the warm-up, which a daemon does not notice: 8 MiB less without them.
+  // Two of V8's three compilers shorten the warm-up: nothing that an hour of waiting needs. A daemon that has started gets the better one back
+  // (cli/trim-memory.ts): made to work on the start's code, it would hold 3 MiB for good.
   setFlagsFromString('--no-sparkplug')
   setFlagsFromString('--no-maglev')
   // Imported only now: on an older Node some of it can not even be read.

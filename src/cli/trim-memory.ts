@@ -1,4 +1,4 @@
-/** Gives back what loading and starting left behind. Used by run.ts. */
+/** Ends the start: gives back what it left behind, and sets V8 for the work that comes. Used by run.ts. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
@@ -20,4 +20,6 @@ export function trimMemory(): void {
   }
   setFlagsFromString(`--bytecode-old-age=${usualAge}`)
   setFlagsFromString('--no-expose-gc')
+  // What moves bytes is worth compiling well, and soon: a sixth of the main thread's time.
+  setFlagsFromString('--maglev')
 }
