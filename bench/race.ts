@@ -56,8 +56,9 @@ export async function race(job: Job, options: RaceOptions): Promise<readonly Res
     .map(contender => ({ contender, laps: [] as Lap[], failure: undefined as string | undefined }))
   options.tell(`\n${job.id}: ${job.title}`)
   for (let round = 0; round < options.runs; round++) {
-    // Each round begins with another one, so that none always follows the same.
+    // Each round begins with another one, and every other goes backwards, so that none always follows the same.
     const order = standing.map((_, at) => standing[(at + round) % standing.length])
+    if (round % 2 === 1) order.reverse()
     for (const entry of order) {
       if (entry === undefined || entry.failure !== undefined) continue
       options.signal.throwIfAborted()
