@@ -43,6 +43,8 @@ export function networkFailure(error: unknown, url: URL, about: Doing): ImageErr
     cause: error,
     ...about,
     host: url.host,
+    // Who refuses, or is not trusted, was reached: the link works.
+    answered: code === 'TLS' || systemCode === 'ECONNREFUSED',
     ...(hint === undefined ? {} : { hint }),
   })
 }

@@ -73,7 +73,8 @@ t.test('an upload is not sent twice by itself', async t => {
 
 t.test('nobody there, no such name, silence', async t => {
   const registries = open(t, { hosts: [{ host: '127.0.0.1:1', plainHttp: true }], stallTimeoutMs: 200 })
-  const refused = { code: 'UNAVAILABLE', host: '127.0.0.1:1', side: 'upstream', doing: /whether it is a registry/ }
+  const doing = /whether it is a registry/
+  const refused = { code: 'UNAVAILABLE', host: '127.0.0.1:1', side: 'upstream', doing, answered: true }
   await t.rejects(registries.get('127.0.0.1:1').ping(unending), refused)
   await t.rejects(registries.get('registry.invalid').ping(unending), { code: 'DNS', host: 'registry.invalid' })
   const { fake, registry } = await startPair(t, {}, { stallTimeoutMs: 200 })
@@ -131,7 +132,7 @@ t.test('https', { skip: lacking('openssl') }, async t => {
   })
 
   t.test('an unknown CA and another name are refused, unless told otherwise', async t => {
-    await t.rejects(connect(t, fake).ping(unending), { code: 'TLS', host: fake.host, hint: /caFile/ })
+    await t.rejects(connect(t, fake).ping(unending), { code: 'TLS', host: fake.host, answered: true, hint: /caFile/ })
     t.equal(fake.count({ kind: 'ping' }), 1)
     const misnamed = await startFake(t, { tls, address: '127.0.0.2' })
     const wrongName = connect(t, misnamed, { host: { caFile: files.caFile } })
