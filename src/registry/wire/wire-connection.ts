@@ -43,6 +43,8 @@ export interface ConnectionEvents {
 const maxInterim = 8
 /** Long enough to survive what forgets silent connections, as common as it is harmless. Milliseconds. */
 const tcpKeepAliveMs = 60_000
+/** Before the next of a name's addresses is tried. Over a satellite no connection stands within the quarter of a second that Node would wait. Milliseconds. */
+const addressTimeoutMs = 2_500
 
 export class WireConnection {
   readonly #socket: Socket
@@ -159,8 +161,16 @@ function makeSocket(
   { session, ready, heard }: { session: Buffer | undefined; ready: () => void; heard: (session: Buffer) => void },
 ): Socket {
   const host = origin.hostname.replace(/^\[|\]$/g, '')
-  const port = Number(origin.port) || (origin.protocol === 'https:' ? 443 : 80)
-  const common = { host, port, onread, noDelay: true, keepAlive: true, keepAliveInitialDelay: tcpKeepAliveMs }
+  const port = Number(origin.port || (origin.protocol === 'https:' ? 443 : 80))
+  const common = {
+    host,
+    port,
+    onread,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: tcpKeepAliveMs,
+    autoSelectFamilyAttemptTimeout: addressTimeoutMs,
+  }
   if (origin.protocol !== 'https:') return connectPlain(common, ready)
   const secure: ConnectionOptions & typeof common = {
     ...common,
