@@ -63,7 +63,8 @@ export class WirePool {
   readonly #options: WirePoolOptions
   readonly #origins = new Map<string, Origin>()
   readonly #connections = new Set<WireConnection>()
-  #isClosed = false
+  /** Aborted when all is closed: what is being opened then ends at once. */
+  readonly #closing = new AbortController()
 
   constructor(options: WirePoolOptions) {
     this.#options = options
@@ -98,8 +99,8 @@ export class WirePool {
 
   /** Closes every connection, whatever is under way on it. */
   close(): void {
-    this.#isClosed = true
     const reason = new WireError('WIRE_CLOSED', 'the connections are closed')
+    this.#closing.abort(reason)
     for (const { idle, waiting } of this.#origins.values()) {
       for (const { timer } of idle) clearTimeout(timer)
       for (const turn of waiting) turn.resolve()
@@ -123,11 +124,13 @@ export class WirePool {
   async #acquire(origin: Origin, { origin: url, signal }: WireRequestOptions): Promise<WireConnection> {
     for (;;) {
       signal.throwIfAborted()
-      if (this.#isClosed) throw new WireError('WIRE_CLOSED', 'the connections are closed')
+      this.#closing.signal.throwIfAborted()
       const idle = takeIdle(origin)
       if (idle) return idle
       if (origin.open < this.#options.connectionsPerOrigin) return await this.#connect(origin, url, signal)
       await turnIn(origin, signal)
+      // Whose turn it is, and who does not want it any more, hands it on.
+      if (signal.aborted) nextTurn(origin)
     }
   }
 
@@ -146,7 +149,11 @@ export class WirePool {
       origin.session = session
     }
     const endpoint = { origin: url, secureContext, rejectUnauthorized, mostAtOnce }
-    const how = { session: origin.session, timeoutMs: connectTimeoutMs, signal }
+    const how = {
+      session: origin.session,
+      timeoutMs: connectTimeoutMs,
+      signal: AbortSignal.any([signal, this.#closing.signal]),
+    }
     // A session that the server no longer likes must not stand in the way a second time.
     origin.session = undefined
     try {
@@ -156,12 +163,12 @@ export class WirePool {
       throw error
     }
     this.#connections.add(opened)
-    if (this.#isClosed) opened.destroy(new WireError('WIRE_CLOSED', 'the connections are closed'))
+    if (this.#closing.signal.aborted) opened.destroy(this.#closing.signal.reason)
     return opened
   }
 
   #release(origin: Origin, connection: WireConnection, keepMs: number): void {
-    if (keepMs <= 0 || !connection.isUsable || this.#isClosed) {
+    if (keepMs <= 0 || !connection.isUsable || this.#closing.signal.aborted) {
       connection.destroy(new WireError('WIRE_CLOSED', 'the connection is not used any more'))
       return
     }

@@ -289,6 +289,48 @@ t.test('closing ends what is under way, and what waits', async t => {
   await t.rejects(get(), { code: 'WIRE_CLOSED' })
 })
 
+t.test('closing ends a connection that is being opened', async t => {
+  const silent = createServer(socket => void socket.on('error', () => {}).resume())
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { pool } = await rig(t, hello)
+  const asking = pool.request({
+    origin: new URL(`https://127.0.0.1:${(silent.address() as AddressInfo).port}`),
+    method: 'GET',
+    target: '/',
+    headers: {},
+    answerTimeoutMs: 60_000,
+    stallTimeoutMs: 60_000,
+    signal: unending,
+  })
+  const [met] = await Promise.all([
+    asking.catch((error: unknown) => error),
+    once(silent, 'connection').then(() => pool.close()),
+  ])
+  t.match(met, { code: 'WIRE_CLOSED' })
+  silent.close()
+})
+
+t.test('one that leaves when its turn has come hands it on', async t => {
+  const held: Socket[] = []
+  const { get } = await rig(t, socket => held.push(socket), { connectionsPerOrigin: 1 })
+  const leaving = new AbortController()
+  const [first, second, third] = [get(), get({ signal: leaving.signal }), get()]
+  while (held.length === 0) await new Promise(setImmediate)
+  held[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello')
+  const { body } = await first
+  const parts = body[Symbol.asyncIterator]()
+  await parts.next()
+  const last = parts.next()
+  await Promise.resolve()
+  leaving.abort(new Error('left'))
+  await last
+  await t.rejects(second, { message: 'left' })
+  while (held.length === 1) await new Promise(setImmediate)
+  held[1]?.write('HTTP/1.1 204 No Content\r\n\r\n')
+  t.match(await third, { status: 204 })
+})
+
 t.test('over TLS', { skip: lacking('openssl') }, async t => {
   const files = await makeCertificates(t.testdir())
   const server = createTlsServer({ cert: readFileSync(files.certFile), key: readFileSync(files.keyFile) })
