@@ -93,6 +93,8 @@ export class WirePool {
       }
     } catch (error) {
       signal.removeEventListener('abort', abort)
+      // What else is kept may have been forgotten in the same way, and whoever asks once more should meet none of it.
+      dropIdle(origin)
       throw error
     }
   }
@@ -198,6 +200,13 @@ function takeIdle({ idle }: Origin): WireConnection | undefined {
     last.connection.destroy(new WireError('WIRE_CLOSED', 'the other side said something that nobody asked for'))
   }
   return undefined
+}
+
+function dropIdle({ idle }: Origin): void {
+  for (const { connection, timer } of idle.splice(0)) {
+    clearTimeout(timer)
+    connection.destroy(new WireError('WIRE_CLOSED', 'another connection to the same place failed'))
+  }
 }
 
 /** Resolves when a connection may be free. Rejects with the signal's reason. */
