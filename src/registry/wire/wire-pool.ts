@@ -94,7 +94,7 @@ export class WirePool {
     } catch (error) {
       signal.removeEventListener('abort', abort)
       // What else is kept may have been forgotten in the same way, and whoever asks once more should meet none of it.
-      dropIdle(origin)
+      if (!signal.aborted) dropIdle(origin)
       throw error
     }
   }
