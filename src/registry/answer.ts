@@ -2,12 +2,10 @@
 import { ImageError } from '../oci/errors.ts'
 import { type Doing, networkFailure } from './failures.ts'
 import type { Passage } from './line.ts'
+import type { HeaderFields } from './wire/response-head.ts'
 
 /** An answer that is thrown away is read this far to keep its connection; a longer one is cut. Bytes. */
 const discardLimit = 64 * 1024
-
-/** By lower case name; what came several times, as a list. */
-export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>
 
 /** A body that is still to be read. Leaving the loop early closes its connection. */
 export interface AnswerBody extends AsyncIterable<Uint8Array> {
@@ -20,7 +18,7 @@ export interface AnswerBody extends AsyncIterable<Uint8Array> {
 /** What came over the wire. */
 export interface WireAnswer {
   readonly status: number
-  readonly headers: AnswerHeaders
+  readonly headers: HeaderFields
   readonly body: AnswerBody
 }
 
@@ -30,7 +28,7 @@ export class Answer {
   readonly url: URL
   /** Whether a redirect left the origin that was asked. */
   readonly strayed: boolean
-  readonly #headers: AnswerHeaders
+  readonly #headers: HeaderFields
   readonly #body: AnswerBody
   readonly #about: Doing
   readonly #signal: AbortSignal

@@ -3,8 +3,9 @@
  * content to the site comes through here. Used by connections.ts.
  */
 import type { SecureContext } from 'node:tls'
+import type { AnswerBody, WireAnswer } from '../answer.ts'
 import type { BodyReader } from './body-reader.ts'
-import { type HeaderFields, listOf, type ResponseHead } from './response-head.ts'
+import { listOf, type ResponseHead } from './response-head.ts'
 import { type Exchange, WireConnection } from './wire-connection.ts'
 import { WireError } from './wire-error.ts'
 
@@ -27,19 +28,9 @@ export interface WireRequestOptions extends Exchange {
   readonly signal: AbortSignal
 }
 
-export interface WireResponse {
-  readonly status: number
-  readonly headers: HeaderFields
-  readonly body: WireBody
-}
-
 interface Idle {
   readonly connection: WireConnection
   readonly timer: NodeJS.Timeout
-}
-
-interface Turn {
-  readonly resolve: () => void
 }
 
 /** The connections to one origin. */
@@ -49,7 +40,7 @@ interface Origin {
   /** All of them, those that are being opened, too. */
   open: number
   /** Who waits for one of them, in order. */
-  readonly waiting: Set<Turn>
+  readonly waiting: Set<() => void>
   /** The TLS session that a new connection goes on with: a handshake less. */
   session: Buffer | undefined
 }
@@ -74,7 +65,7 @@ export class WirePool {
    * Sends one request. Its answer's body has to be read to its end, or given up, or the connection stays taken.
    * @throws WireError; Error of the system or of TLS; the signal's reason.
    */
-  async request(request: WireRequestOptions): Promise<WireResponse> {
+  async request(request: WireRequestOptions): Promise<WireAnswer> {
     const { signal } = request
     const origin = this.#originOf(request.origin)
     const connection = await this.#acquire(origin, request)
@@ -105,7 +96,7 @@ export class WirePool {
     this.#closing.abort(reason)
     for (const { idle, waiting } of this.#origins.values()) {
       for (const { timer } of idle) clearTimeout(timer)
-      for (const turn of waiting) turn.resolve()
+      for (const begin of waiting) begin()
     }
     for (const connection of this.#connections) connection.destroy(reason)
     this.#origins.clear()
@@ -213,29 +204,27 @@ function dropIdle({ idle }: Origin): void {
 function turnIn(origin: Origin, signal: AbortSignal): Promise<void> {
   return new Promise<void>((resolve, reject) => {
     const leave = () => {
-      origin.waiting.delete(turn)
+      origin.waiting.delete(begin)
       reject(signal.reason)
     }
-    const turn = {
-      resolve: () => {
-        signal.removeEventListener('abort', leave)
-        resolve()
-      },
+    const begin = () => {
+      signal.removeEventListener('abort', leave)
+      resolve()
     }
     signal.addEventListener('abort', leave, { once: true })
-    origin.waiting.add(turn)
+    origin.waiting.add(begin)
   })
 }
 
 function nextTurn(origin: Origin): void {
-  const [turn] = origin.waiting
-  if (turn === undefined) return
-  origin.waiting.delete(turn)
-  turn.resolve()
+  const [begin] = origin.waiting
+  if (begin === undefined) return
+  origin.waiting.delete(begin)
+  begin()
 }
 
-/** An answer's body. Each part is good until the next is asked for; leaving the loop early closes the connection. */
-export class WireBody implements AsyncIterable<Uint8Array> {
+/** Each part is good until the next is asked for. */
+class WireBody implements AnswerBody {
   readonly #reader: BodyReader
   readonly #ended: (isDone: boolean) => void
   #hasEnded = false
@@ -255,7 +244,7 @@ export class WireBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Reads at most so many bytes away, so that the connection can serve again; closes it where there are more. Never rejects. */
+  /** Never rejects. */
   async dump({ limit }: { readonly limit: number }): Promise<void> {
     try {
       let left = limit
@@ -271,7 +260,6 @@ export class WireBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Closes the connection, unless the body has been read to its end. */
   destroy(): void {
     this.#end(false)
   }
