@@ -56,6 +56,7 @@ export class Engine {
       link: this.link,
       diskReserve,
       concurrency: config.transfer.concurrency,
+      sendsOn: config.registry.kind === 'external',
       sparseIndexes: config.registry.kind === 'external' ? config.registry.sparseIndexes : 'fail',
       logger,
     })

@@ -91,7 +91,8 @@ export const TransferSection = Type.Object(
       maximum: 64,
       expected: 'a whole number from 1 to 64',
       default: 4,
-      description: 'Blobs at once, over all plans.',
+      description:
+        'Blobs at once, over all plans, at most: with an external registry, two while these bring 64 MiB a second or more.',
     }),
     stallTimeout: duration('1s', '1h', '30s', 'A source that sends nothing for so long is left.'),
     maxRate: Type.Optional(

@@ -2,7 +2,11 @@
  * Turns on the link: so many blobs move at once over all plans, the most urgent first. Used by blob-fetcher.ts.
  * Giving way is cheap, since an ingest keeps what has arrived: a more urgent waiter takes the turn of the least urgent holder.
  */
+import type { Throughput } from './link/throughput.ts'
 import { compareUrgency, type Urgency } from './urgency.ts'
+
+/** So many move at once however much they bring: while one is being asked for or put in place, the other's bytes come. */
+const always = 2
 
 /** The reason of an abort by which a holder learns that it has to give way and queue again. */
 export class GiveWay extends Error {
@@ -27,12 +31,15 @@ interface Waiter {
 
 export class Slots {
   readonly #limit: number
+  readonly #throughput: Throughput | undefined
   readonly #holders = new Set<Holder>()
   /** In order of arrival. */
   readonly #waiters: Waiter[] = []
 
-  constructor(limit: number) {
+  /** @param throughput where more than two at once make sense only while these don't bring enough. */
+  constructor(limit: number, throughput?: Throughput) {
     this.#limit = limit
+    this.#throughput = throughput
   }
 
   /**
@@ -60,13 +67,19 @@ export class Slots {
   }
 
   #serve(): void {
-    while (this.#holders.size < this.#limit) {
-      const next = first(this.#waiters)
-      if (!next) return
+    for (let next = first(this.#waiters); next && this.#hasRoom(); next = first(this.#waiters)) {
+      if (this.#holders.size === 0) this.#throughput?.begin()
       this.#waiters.splice(this.#waiters.indexOf(next), 1)
       next.grant(this.#hand(next.urgency))
     }
+    if (this.#waiters.length > 0 && this.#holders.size < this.#limit) this.#throughput?.look(() => this.#serve())
+    else this.#throughput?.rest()
     this.#preempt()
+  }
+
+  #hasRoom(): boolean {
+    const count = this.#holders.size
+    return count < this.#limit && (count < always || !this.#throughput?.isAmple)
   }
 
   #hand(urgency: () => Urgency): Slot {

@@ -39,6 +39,8 @@ export interface TransferOptions {
   readonly diskReserve?: number
   /** Blobs at once, over all plans. */
   readonly concurrency: number
+  /** Whether what arrives is sent on from here: then two at once do while they bring enough. Default false. */
+  readonly sendsOn?: boolean
   /** What to do when the local registry refuses an index whose other platforms are absent. */
   readonly sparseIndexes: SparseIndexes
   readonly logger: Logger
@@ -59,7 +61,8 @@ export class Transfer implements TransferEngine {
     this.link = options.link ?? new Link({ logger })
     this.#sources = new Sources(options)
     this.#room = new DiskRoom({ freeBytes: () => local.freeBytes(), reserve: diskReserve })
-    const parts = { sources: this.#sources, slots: new Slots(concurrency), link: this.link, room: this.#room }
+    const slots = new Slots(concurrency, options.sendsOn ? this.link.throughput() : undefined)
+    const parts = { sources: this.#sources, slots, link: this.link, room: this.#room }
     this.#fetcher = new BlobFetcher({ ...options, ...parts })
   }
 

@@ -1,5 +1,7 @@
 import t from 'tap'
+import { Throughput } from '../../src/transfer/link/throughput.ts'
 import { GiveWay, type Slot, Slots } from '../../src/transfer/slots.ts'
+import { VirtualClock } from '../fixtures/virtual-clock.ts'
 
 const never = new AbortController().signal
 const at = (priority: number, readyBy?: number) => () => ({ priority, readyBy })
@@ -75,4 +77,49 @@ t.test('who stops waiting leaves no trace', async t => {
   held.release()
   held.release()
   ;(await slots.acquire(at(1), never)).release()
+})
+
+const MiB = 1024 * 1024
+
+t.test('where two bring enough, a third waits until they do not', async t => {
+  const clock = new VirtualClock(0)
+  let received = 0
+  const bring = async (bytes: number) => {
+    received += bytes
+    await clock.pass(250)
+  }
+  const slots = new Slots(4, new Throughput(clock, () => received))
+  const turns: Slot[] = []
+  for (let count = 0; count < 6; count++) void slots.acquire(at(50), never).then(slot => turns.push(slot))
+  await clock.pass(0)
+  t.equal(turns.length, 2, 'what they bring is to be seen')
+  await bring(100 * MiB)
+  t.equal(turns.length, 2)
+  turns[0]?.release()
+  await clock.pass(0)
+  t.equal(turns.length, 3, 'one for the one that is done')
+  await bring(1 * MiB)
+  t.equal(turns.length, 5, 'as many at once as may be')
+  await bring(100 * MiB)
+  turns[1]?.release()
+  await clock.pass(0)
+  t.equal(turns.length, 6, 'what they bring is looked at only where it decides')
+  t.equal(clock.timers, 0, 'and not while nobody waits')
+})
+
+t.test('every beginning after a rest is measured anew', async t => {
+  const clock = new VirtualClock(0)
+  const slots = new Slots(4, new Throughput(clock, () => 0))
+  const begin = async () => {
+    const turns: Slot[] = []
+    for (let count = 0; count < 4; count++) void slots.acquire(at(50), never).then(slot => turns.push(slot))
+    await clock.pass(0)
+    const first = turns.length
+    await clock.pass(250)
+    for (const turn of turns) turn.release()
+    return [first, turns.length]
+  }
+  t.same(await begin(), [2, 4])
+  await clock.pass(3_600_000)
+  t.same(await begin(), [2, 4])
 })

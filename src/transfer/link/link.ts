@@ -15,6 +15,7 @@ import { RateMeter } from './meter.ts'
 import { later, type Obstacle, soonest } from './obstacle.ts'
 import { LinkPass, type LinkUse, type PlanLimits } from './pass.ts'
 import { aheadOf, LinkPassage, mostAtOnceOf } from './passage.ts'
+import { Throughput } from './throughput.ts'
 import { Windows } from './windows.ts'
 
 export interface LinkOptions {
@@ -104,6 +105,11 @@ export class Link implements Line {
       window: { open: this.#windows.openAt(now), changesAt: this.#windows.nextChange(now) },
       budget: this.#budget && { per: this.#budget.per, accounts: this.#budget.state() },
     }
+  }
+
+  /** A measure of its own of what comes over the link. */
+  throughput(): Throughput {
+    return new Throughput(this.#clock, () => this.#received)
   }
 
   get mostAtOnce(): number {
