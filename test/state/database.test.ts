@@ -19,6 +19,7 @@ t.test('a new folder is made for its owner alone, its database is fresh and dura
   t.equal(state.db.pragma('journal_mode', { simple: true }), 'wal')
   t.equal(state.db.pragma('synchronous', { simple: true }), 2, 'FULL')
   t.equal(state.db.pragma('foreign_keys', { simple: true }), 1)
+  t.equal(state.db.pragma('cache_size', { simple: true }), -2048, 'KiB of the file in memory, however large it becomes')
   t.equal(state.db.pragma('user_version', { simple: true }), newestVersion)
 })
 
