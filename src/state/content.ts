@@ -126,11 +126,6 @@ export class ContentRows {
     return this.#sql.referrers.all(repository, subject).map(toDescriptor)
   }
 
-  /** Manifests that neither a tag nor another manifest of the repository leads to, and every referrer. */
-  untaggedRoots(): { repository: string; descriptor: Descriptor }[] {
-    return this.#sql.untaggedRoots.all().map(row => ({ repository: row.repository, descriptor: toDescriptor(row) }))
-  }
-
   addManifest(manifest: ManifestRecord): void {
     const { repository, descriptor, subject } = manifest
     this.#sql.addManifest.run(
@@ -246,14 +241,6 @@ function prepare(db: Database.Database) {
     referrers: db.prepare<[string, string], ManifestRow>(
       `SELECT digest, media_type, size, artifact_type, annotations FROM manifests
        WHERE repository = ? AND subject = ? ORDER BY added_at, digest`,
-    ),
-    untaggedRoots: db.prepare<[], ManifestRow & { repository: string }>(
-      `SELECT m.repository, m.digest, m.media_type, m.size, m.artifact_type, m.annotations FROM manifests m
-       WHERE NOT EXISTS (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest)
-         AND (m.subject IS NOT NULL OR NOT EXISTS (
-           SELECT 1 FROM manifest_children c JOIN manifests p ON p.digest = c.parent AND p.repository = m.repository
-           WHERE c.child = m.digest))
-       ORDER BY m.repository, m.digest`,
     ),
     addManifest: db.prepare<
       [string, string, string, number, number, string | null, string | null, string | null, number, number]

@@ -5,21 +5,13 @@
 import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
-import { type Descriptor, DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
+import { DescriptorShape, toDescriptor } from '../oci/descriptor.ts'
 import { mediaTypes } from '../oci/media-types.ts'
 import { formatTarget, isRepository, parseTarget } from '../oci/reference.ts'
 import { Shape } from '../oci/shape.ts'
+import type { IndexEntry } from '../state/index-entries.ts'
 import { writeFileDurably } from './layout.ts'
 import { fileSize } from './stored-blob.ts'
-
-/** What index.json says about one manifest: where it is shown. */
-export interface IndexEntry {
-  readonly repository: string
-  readonly tag: string | undefined
-  /** Where a tag's content came from. */
-  readonly source: string | undefined
-  readonly descriptor: Descriptor
-}
 
 const refName = 'org.opencontainers.image.ref.name'
 const repositoryName = 'io.edge-image-agent.repository'
@@ -27,8 +19,6 @@ const sourceName = 'io.edge-image-agent.source'
 
 /** Far beyond 100,000 tags; a larger file isn't ours. */
 const maxIndexBytes = 128 * 1024 * 1024
-/** Entries that are turned into text at once: the process stays responsive while a long list is written. */
-const entriesAtOnce = 500
 
 const IndexShape = Type.Object({ manifests: Type.Array(DescriptorShape) })
 const shape = new Shape(IndexShape)
@@ -42,13 +32,15 @@ export async function writeLayoutMark(root: string): Promise<void> {
   })
 }
 
-/** Replaces index.json, whole or not at all. */
-export async function writeIndex(root: string, entries: readonly IndexEntry[]): Promise<void> {
+/** Replaces index.json, whole or not at all. A page is read when the one before is written: others go on meanwhile. */
+export async function writeIndex(root: string, pages: Iterable<readonly IndexEntry[]>): Promise<void> {
   await writeFileDurably(root, join(root, 'index.json'), async file => {
     await file.appendFile(`{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[`)
-    for (let at = 0; at < entries.length; at += entriesAtOnce) {
-      const lines = entries.slice(at, at + entriesAtOnce).map(entry => JSON.stringify(toDocument(entry)))
-      await file.appendFile(`${at > 0 ? ',' : ''}\n${lines.join(',\n')}`)
+    let separator = ''
+    for (const page of pages) {
+      const lines = page.map(entry => JSON.stringify(toDocument(entry)))
+      await file.appendFile(`${separator}\n${lines.join(',\n')}`)
+      separator = ','
     }
     await file.appendFile('\n]}\n')
   })

@@ -8,8 +8,9 @@ import { shortDigest } from '../oci/digest.ts'
 import { rawManifest } from '../oci/manifest.ts'
 import { formatTarget } from '../oci/reference.ts'
 import type { ContentRows } from '../state/content.ts'
+import type { IndexEntry } from '../state/index-entries.ts'
 import type { ContentStore } from './content.ts'
-import { type IndexEntry, readIndex } from './index-file.ts'
+import { readIndex } from './index-file.ts'
 import { type ReadManifest, readManifestRecord } from './manifest-record.ts'
 
 /** Lists within lists beyond this depth are nobody's images. */

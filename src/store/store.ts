@@ -11,6 +11,7 @@ import type { TagChange } from '../oci/tag-change.ts'
 import { ContentRows, type StoredTag } from '../state/content.ts'
 import type { State } from '../state/database.ts'
 import { toStateError } from '../state/errors.ts'
+import { IndexEntries } from '../state/index-entries.ts'
 import { Ingests } from '../state/ingests.ts'
 import { UploadRows } from '../state/uploads.ts'
 import { readBootId } from './boot-id.ts'
@@ -90,8 +91,9 @@ export class Store {
       ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
       ...(options.readerGraceMs === undefined ? {} : { readerGraceMs: options.readerGraceMs }),
     })
+    const entries = new IndexEntries(state.db)
     this.#index = new IndexWriter({
-      write: () => this.#writeIndex(),
+      write: () => writeIndex(root, entries.pages()),
       delayMs: options.indexDelayMs ?? 3000,
       logger,
     })
@@ -317,11 +319,6 @@ export class Store {
       )
     }
     this.#rows.setTag(repository, tag, digest, change.source)
-  }
-
-  async #writeIndex(): Promise<void> {
-    const roots = this.#rows.untaggedRoots().map(root => ({ ...root, tag: undefined, source: undefined }))
-    await writeIndex(this.#root, [...this.#rows.allTags(), ...roots])
   }
 
   #local<T>(doing: string, work: () => T): T {

@@ -39,11 +39,11 @@ t.test('the folder is an OCI image layout', async t => {
       annotations?.['org.opencontainers.image.ref.name'] ?? annotations?.['io.edge-image-agent.repository'],
     ]),
     [
-      [signed.root.descriptor.digest, 'mecm/web:2.1.0'],
       [untagged.root.descriptor.digest, 'mecm/db'],
       ...referrers.sort().map(digest => [digest, 'mecm/web']),
+      [signed.root.descriptor.digest, 'mecm/web:2.1.0'],
     ],
-    'tags, roots without a tag and referrers; not the manifests that an index lists',
+    'roots without a tag, referrers and tags; not the manifests that an index lists',
   )
 })
 
