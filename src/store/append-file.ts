@@ -22,7 +22,7 @@ export interface AppendFileOptions {
   readonly syncMs: number
   /** Each byte once and in order, before it can have reached the disk. The memory is reused afterwards. */
   readonly taken: (bytes: Uint8Array) => void
-  /** The first `offset` bytes are on the disk itself. */
+  /** The first `offset` bytes are on the disk itself. One that throws while bytes come is told of more with the next sync. */
   readonly synced: (offset: number) => void
 }
 
@@ -69,14 +69,15 @@ export class AppendFile {
   #block: Buffer = Buffer.alloc(0)
   #position: number
   #synced: number
+  /** What the caller knows of that. */
+  #told: number
   /** What the last sync that was begun will make safe. */
   #syncedFrom: number
   #running: Promise<void> | undefined
   #failed = false
-  /** The sync under way while writing goes on. It never rejects; how it failed is told by the next #settle. */
+  /** The sync under way while writing goes on. It never rejects; that it failed is told by the next #settle. */
   #syncing: Promise<void> | undefined
-  #syncFailure: unknown
-  /** A sync that failed once may have dropped pages for good: nothing after it can be promised. */
+  /** Why a sync failed. It may have dropped pages for good, and a kernel tells that once: no later sync is to be believed. */
   #broken: unknown
   /** When the file was last written to, or its first chunk came. */
   #writtenAt: number | undefined
@@ -87,6 +88,7 @@ export class AppendFile {
     this.#file = file
     this.#position = at.position
     this.#synced = at.synced
+    this.#told = at.synced
     this.#syncedFrom = at.synced
     this.#options = options
   }
@@ -99,6 +101,16 @@ export class AppendFile {
   /** Bytes that are in the file: what a kill leaves. */
   get written(): number {
     return this.#position
+  }
+
+  /** Bytes that are on the disk itself: what a power loss leaves. */
+  get synced(): number {
+    return this.#synced
+  }
+
+  /** Whether a sync has failed: of what the file holds, only what is {@link synced} can be trusted, however well the rest reads. */
+  get isBroken(): boolean {
+    return this.#broken !== undefined
   }
 
   /**
@@ -127,12 +139,11 @@ export class AppendFile {
     await this.#settle()
   }
 
-  /** Resolves when everything that was taken is on the disk itself. */
+  /** Resolves when everything that was taken is on the disk itself, and the caller was told. */
   async flush(): Promise<void> {
     await this.writeOut()
     await this.#syncing
-    this.#expectSynced()
-    if (this.#synced < this.#position) await this.#sync()
+    if (this.#told < this.#position) await this.#sync()
   }
 
   /** Waits for what is under way and closes the file; what only the buffer holds is lost without a {@link flush}. */
@@ -167,7 +178,7 @@ export class AppendFile {
   /** Waits for the write under way, and tries it again where it failed. */
   async #settle(): Promise<void> {
     await this.#running
-    this.#expectSynced()
+    this.#expectUnbroken()
     if (!this.#failed) return
     await this.#write()
     this.#failed = false
@@ -188,9 +199,10 @@ export class AppendFile {
   async #syncIfDue(): Promise<void> {
     if (this.#position - this.#syncedFrom < this.#options.syncBytes && !this.#isLate()) return
     await this.#syncing
+    if (this.isBroken) return // told by the next #settle
     this.#syncing = this.#sync()
-      .catch(error => {
-        this.#syncFailure = error
+      .catch(() => {
+        // A disk that failed is told by the next #settle. That the caller could not note an offset costs bytes after a power loss, no more.
       })
       .finally(() => {
         this.#syncing = undefined
@@ -202,6 +214,7 @@ export class AppendFile {
   }
 
   async #sync(): Promise<void> {
+    this.#expectUnbroken()
     const offset = this.#position
     this.#syncedFrom = offset
     this.#syncedAt = performance.now()
@@ -211,18 +224,12 @@ export class AppendFile {
       this.#broken = error
       throw error
     }
-    try {
-      this.#options.synced(offset)
-      this.#synced = offset
-    } catch (error) {
-      this.#syncedFrom = this.#synced // it is safe, but nobody knows: soon again
-      throw error
-    }
+    this.#synced = offset
+    this.#options.synced(offset)
+    this.#told = offset
   }
 
-  #expectSynced(): void {
-    const failure = this.#broken ?? this.#syncFailure
-    this.#syncFailure = undefined
-    if (failure !== undefined) throw failure
+  #expectUnbroken(): void {
+    if (this.isBroken) throw this.#broken
   }
 }

@@ -36,7 +36,7 @@ import {
 } from './layout.ts'
 import { Pins } from './pins.ts'
 import { measureBlobs, recoverIngests } from './recover.ts'
-import { ignoreMissing, openStoredBlob, type StoredBlob } from './stored-blob.ts'
+import { fileSize, ignoreMissing, openStoredBlob, type StoredBlob } from './stored-blob.ts'
 
 export interface ContentStoreOptions {
   /** The folder of the layout; made by `start` where it is missing. */
@@ -188,6 +188,7 @@ export class ContentStore {
       this.#resting.delete(digest)
       return ingest
     } catch (error) {
+      await this.#measureResting(digest)
       this.#open.delete(digest)
       signal?.throwIfAborted()
       throw localError(error, `open ingest of ${shortDigest(digest)}`)
@@ -310,6 +311,13 @@ export class ContentStore {
     if (committed) this.#completeBytes += size - replaced
     else if (kept > 0) this.#resting.set(digest, kept)
     if (resting) this.#keepHash(digest, resting)
+  }
+
+  /** An opening that failed may have cut what was resting. */
+  async #measureResting(digest: Digest): Promise<void> {
+    const bytes = await fileSize(ingestPath(this.root, digest)).catch(() => undefined)
+    if (bytes === undefined) this.#resting.delete(digest)
+    else this.#resting.set(digest, bytes)
   }
 
   #keepHash(digest: Digest, hash: RestingHash): void {

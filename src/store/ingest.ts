@@ -222,17 +222,18 @@ export class BlobIngest {
     if (this.#state !== 'open') return
     if (this.offset === 0 || this.#moved) return await this.discard()
     this.#state = 'closed'
-    let resting: RestingHash | undefined
     try {
       this.#record()
       await this.#file.flush()
-      if (!this.#verified) resting = { hash: this.#hash, bytes: this.#file.written }
     } catch (error) {
       // What only memory holds is fetched again; what the file holds stays.
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
-    } finally {
-      await this.#letGo({ committed: false, kept: this.#file.written, replaced: 0, ...(resting && { resting }) })
     }
+    if (this.#file.isBroken) this.#distrust()
+    const kept = this.#file.written
+    const isWhole = !this.#file.isBroken && !this.#verified && kept === this.offset
+    const resting = isWhole ? { hash: this.#hash, bytes: kept } : undefined
+    await this.#letGo({ committed: false, kept, replaced: 0, ...(resting && { resting }) })
   }
 
   /**
@@ -249,6 +250,17 @@ export class BlobIngest {
     const { ingests, bootId } = this.#context
     ingests.open(this.descriptor.digest, { size: this.descriptor.size, synced: 0, bootId })
     this.#recorded = true
+  }
+
+  /** After a sync that failed, the next opening takes the file as after a reboot: what may be lost can be read for a while. */
+  #distrust(): void {
+    const { ingests, logger } = this.#context
+    const { digest, size } = this.descriptor
+    try {
+      ingests.open(digest, { size, synced: this.#file.synced, bootId: undefined })
+    } catch (error) {
+      logger.error({ err: error, digest }, 'an ingest may go on from bytes that the disk has lost')
+    }
   }
 
   /** A crash between any two of these steps leaves a blob that is whole, or an ingest that goes on; see ContentStore.start. */

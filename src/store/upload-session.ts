@@ -113,12 +113,11 @@ export class UploadSession {
   async verify(digest: Digest, signal: AbortSignal): Promise<boolean> {
     if (this.#algorithm !== algorithmOf(digest)) this.#startOver(algorithmOf(digest))
     return await this.#local(async () => {
-      const file = await open(this.path, openFlags, 0o644)
+      const file = await this.#openFile()
       try {
         const hash = await this.#hashOf(file, signal)
         // What an earlier process wrote may be in the page cache alone.
-        if (this.#synced < this.#offset) await file.datasync()
-        this.#synced = this.#offset
+        if (this.#synced < this.#offset) await this.#sync(file)
         const matches = digestMatches(digest, hash)
         this.#startOver(this.#algorithm) // a finished hash is of no further use
         return matches
@@ -142,11 +141,8 @@ export class UploadSession {
 
   async #openForWriting(length: number | undefined, signal: AbortSignal): Promise<AppendFile> {
     const { rows, syncBytes, bootId } = this.#context
-    const file = await open(this.path, openFlags, 0o644)
+    const file = await this.#openFile()
     try {
-      const { size } = await file.stat()
-      if (size < this.#offset) throw new Error(`the file of upload ${this.id} has ${size} of ${this.#offset} bytes`)
-      if (size > this.#offset) await file.truncate(this.#offset)
       // The boot is on record before the first byte: a byte that came with this boot must not be trusted after the next.
       rows.open(this.id, { algorithm: this.#algorithm, synced: this.#synced, bootId })
       const hash = await this.#hashOf(file, signal)
@@ -170,6 +166,23 @@ export class UploadSession {
     }
   }
 
+  /** The file, with the bytes that count and no others: a disk that failed may have left more. */
+  async #openFile(): Promise<FileHandle> {
+    const file = await open(this.path, openFlags, 0o644)
+    try {
+      const { size } = await file.stat()
+      if (size < this.#offset) throw new Error(`the file of upload ${this.id} has ${size} of ${this.#offset} bytes`)
+      if (size > this.#offset) {
+        await file.truncate(this.#offset)
+        await file.datasync()
+      }
+      return file
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
   /** The running hash over everything so far, made from the file where it isn't at hand. */
   async #hashOf(file: FileHandle, signal: AbortSignal): Promise<Hash> {
     if (this.#hash !== undefined && this.#hashed === this.#offset) return this.#hash
@@ -179,6 +192,24 @@ export class UploadSession {
     this.#hash = hash
     this.#hashed = this.#offset
     return hash
+  }
+
+  async #sync(file: FileHandle): Promise<void> {
+    try {
+      await file.datasync()
+      this.#synced = this.#offset
+    } catch (error) {
+      this.#fallBack() // the next sync would know nothing of the pages that this one has lost
+      throw error
+    }
+  }
+
+  /** Only what was synced before can be trusted, and not the running hash: not by a later process of this boot either. */
+  #fallBack(): void {
+    this.#offset = this.#synced
+    this.#startOver(this.#algorithm)
+    const { rows } = this.#context
+    rows.open(this.id, { algorithm: this.#algorithm, synced: this.#synced, bootId: undefined })
   }
 
   #startOver(algorithm: DigestAlgorithm): void {
@@ -192,10 +223,9 @@ export class UploadSession {
     try {
       await file.flush()
     } catch (error) {
-      const full = localError(error, '').code === 'NO_SPACE'
-      // A full disk took what it took. After any other failure only what was synced before can be trusted, and not the running hash.
-      this.#offset = full ? file.written : this.#synced
-      if (!full) this.#startOver(this.#algorithm)
+      // A full disk took what it took.
+      if (!file.isBroken && localError(error, '').code === 'NO_SPACE') this.#offset = file.written
+      else this.#fallBack()
       throw error
     } finally {
       await file.close()

@@ -40,14 +40,19 @@ class ScriptedFile implements AppendTarget {
   }
 }
 
-function openAppend(file: ScriptedFile, at = { position: 0, synced: 0 }, buffers = new BlockBuffers(1000)) {
+function openAppend(
+  file: ScriptedFile,
+  at = { position: 0, synced: 0 },
+  buffers = new BlockBuffers(1000),
+  synced = (offset: number) => void file.log.push(`record ${offset}`),
+) {
   const hash = createHash('sha256')
   const append = new AppendFile(file, at, {
     buffers,
     syncBytes: 4000,
     syncMs: 60_000,
     taken: bytes => hash.update(bytes),
-    synced: offset => file.log.push(`record ${offset}`),
+    synced,
   })
   return { append, hash }
 }
@@ -116,6 +121,45 @@ t.test('a sync beside the writing that failed is told, and nothing is promised a
   await t.rejects(append.flush(), fault)
   await append.close()
   t.notOk(file.log.some(entry => entry.startsWith('record')))
+})
+
+t.test('after a sync that failed no other is begun, though a write waited for it', async t => {
+  const file = new ScriptedFile()
+  const { append } = openAppend(file)
+  const disk = Promise.withResolvers<void>()
+  file.syncGate = disk.promise
+  await append.append(seededBytes('first', 8000))
+  const waiting = append.append(seededBytes('next', 3000))
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  const fault = new Error('the disk lost pages')
+  disk.reject(fault)
+  await t.rejects(waiting, fault)
+  file.syncGate = undefined // the disk tells it once
+  await t.rejects(append.flush(), fault)
+  await append.close()
+  t.same(
+    file.log.filter(entry => entry !== 'write'),
+    ['sync 4000', 'close'],
+  )
+  t.equal(append.synced, 0)
+  t.ok(append.isBroken)
+})
+
+t.test('an offset that could not be noted costs nothing but its note', async t => {
+  const file = new ScriptedFile()
+  let isFull = true
+  const { append } = openAppend(file, undefined, undefined, offset => {
+    file.log.push(`record ${offset}`)
+    if (isFull) throw new Error('the database is full')
+  })
+  await append.append(seededBytes('noted', 9500))
+  t.equal(append.end, 9500)
+  await t.rejects(append.flush(), { message: 'the database is full' }, 'its own try is told')
+  t.equal(append.written, 9500, 'and all of it is in the file')
+  t.notOk(append.isBroken)
+  isFull = false
+  await append.flush()
+  t.equal(file.log.at(-1), 'record 9500')
 })
 
 t.test('a sync that failed is never taken back by one that works', async t => {

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { digestOf } from '../../src/oci/digest.ts'
 import { blobPath, ingestPath } from '../../src/store/layout.ts'
+import { failNextSync } from '../fixtures/failing-sync.ts'
 import { blobOf, openContentStore, writeInChunks } from '../fixtures/ingests.ts'
 import { seededBytes } from '../fixtures/layers.ts'
 
@@ -136,6 +137,59 @@ t.test('an abort while the prefix is hashed lets the ingest go', async t => {
   const next = await store.openIngest(blob)
   t.equal(next.offset, 4000)
   await next.close()
+})
+
+t.test('what an opening has cut is cut, though it is aborted then', async t => {
+  const { store: earlier, root, again } = await openContentStore(t)
+  const blob = blobOf(seededBytes('cut', 9000))
+  const first = await earlier.openIngest(blob)
+  await writeInChunks(first, seededBytes('cut', 9000), 1000, 4000)
+  await first.close()
+  appendFileSync(ingestPath(root, blob.digest), Buffer.alloc(3000))
+  const store = await again('boot-2')
+  t.equal(await store.usedBytes(), 7000)
+  await t.rejects(store.openIngest(blob, AbortSignal.abort(new Error('stopping'))), { message: 'stopping' })
+  t.equal(store.arrived(blob), 4000)
+  t.equal(await store.usedBytes(), 4000)
+})
+
+t.test('after a sync that failed, only what was synced before is gone on from', async t => {
+  const { store, ingests, again } = await openContentStore(t)
+  const content = seededBytes('lost', 50_000)
+  const blob = blobOf(content)
+  const first = await store.openIngest(blob)
+  await writeInChunks(first, content, 3000, 30_000)
+  await first.close()
+  const second = await store.openIngest(blob)
+  await second.write(content.subarray(30_000))
+  await failNextSync()
+  await t.rejects(second.commit(), { message: /lost pages/ })
+  await t.rejects(second.commit(), { message: /lost pages/ }, 'the disk tells it once, and that is enough')
+  await second.close()
+  t.equal(store.arrived(blob), 30_000)
+  t.equal((await again()).arrived(blob), 30_000, 'in another process of the same boot, too')
+  const third = await store.openIngest(blob)
+  t.equal(third.offset, 30_000)
+  await third.write(content.subarray(30_000))
+  await third.commit()
+  t.same(await store.readBytes(blob.digest), content)
+  t.same(ingests.list(), [])
+})
+
+t.test('a small blob that the disk did not take comes again as a whole', async t => {
+  const { store } = await openContentStore(t)
+  const content = seededBytes('small and lost', 5000)
+  const blob = blobOf(content)
+  const first = await store.openIngest(blob)
+  await first.write(content)
+  await failNextSync()
+  await t.rejects(first.commit(), { code: 'INTERNAL' })
+  await first.close()
+  t.equal(store.arrived(blob), 0)
+  const next = await store.openIngest(blob)
+  t.equal(next.offset, 0)
+  await next.write(content)
+  await next.commit()
 })
 
 t.test('a start puts right what a crash left between two steps', async t => {

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { digestOf } from '../../src/oci/digest.ts'
 import { UploadError } from '../../src/store/upload-error.ts'
+import { failNextSync } from '../fixtures/failing-sync.ts'
 import { openTestStore } from '../fixtures/open-store.ts'
 import { cannotMount, mountSmallDisk } from '../fixtures/small-disk.ts'
 
@@ -276,3 +277,37 @@ async function waitFor(holds: () => boolean): Promise<void> {
   }
   throw new Error('it did not come about within 5 s')
 }
+
+t.test('after a sync that failed, only what was synced before counts', async t => {
+  const dir = t.testdir()
+  const first = await openTestStore(t, { dir, bootId: 'boot-1' })
+  const content = bytesOf(9000)
+  const { id } = first.store.uploads.create(repository)
+  await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  await failNextSync('ENOSPC')
+  await rejectsWith(t, 'NO_SPACE', first.store.uploads.append(repository, id, body(content.subarray(4000))))
+  t.equal(first.store.uploads.find(repository, id)?.offset, 4000, 'though the disk said that it was full, and no more')
+  await first.stop()
+  const { store } = await openTestStore(t, { dir, bootId: 'boot-1' })
+  t.equal(store.uploads.find(repository, id)?.offset, 4000)
+  await store.uploads.finish(repository, id, digestOf(content.subarray(0, 4000)))
+  t.equal((await store.content.readBytes(digestOf(content.subarray(0, 4000))))?.byteLength, 4000, 'and nothing beyond')
+})
+
+t.test('a sync that fails at the end of an upload', async t => {
+  const dir = t.testdir()
+  const first = await openTestStore(t, { dir, bootId: 'boot-1' })
+  const content = bytesOf(9000)
+  const { id } = first.store.uploads.create(repository)
+  await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  await first.stop()
+  // What a killed process had written without a sync:
+  await appendFile(join(first.root, 'ingest', `upload-${id}`), content.subarray(4000))
+  const { store } = await openTestStore(t, { dir, bootId: 'boot-1' })
+  t.equal(store.uploads.find(repository, id)?.offset, 9000)
+  await failNextSync()
+  await t.rejects(store.uploads.finish(repository, id, digestOf(content)))
+  t.equal(store.uploads.find(repository, id)?.offset, 4000)
+  await store.uploads.append(repository, id, body(content.subarray(4000)))
+  t.equal(await store.uploads.finish(repository, id, digestOf(content)), 9000)
+})
