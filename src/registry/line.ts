@@ -3,7 +3,10 @@
  * know no more of rates and budgets than this. Implemented by transfer/link.
  */
 export interface Line {
-  /** Bytes that one read may take from the kernel now. A kernel keeps less for who reads little at once, and that arrives beyond a rate. */
+  /**
+   * Bytes that one read may take from the kernel now, on whichever connection: a rate of some of the content alone is not in it. A kernel
+   * keeps less for who reads little at once, and what it keeps arrives beyond a rate.
+   */
   readonly mostAtOnce: number
   /** The head of a request or of its answer crossed the line; about so many bytes. */
   head(host: string, bytes: number): void

@@ -17,6 +17,8 @@ const aheadMs = 50
 /**
  * A read takes what comes in so many milliseconds at the rate, and at least so many bytes. By the size of reads, a kernel judges how
  * much its reader can take: after reads of 128 KiB at 20 Mbit/s, each connection had 2.4 MiB of buffers and filled them in lumps.
+ * It goes by the site's rate, and so does what is paid ahead: a connection serves one plan after the other, and a plan's rate holds for
+ * what is read, while up to some 600 KiB of each body wait before the reader.
  */
 const atOnceMs = 10
 const leastAtOnce = 16 * 1024
