@@ -98,7 +98,11 @@ class Pull {
       for (let passes = 1; ; passes++) {
         const outcome = await runPass(context, this.#options.signal)
         const end = this.#endOf(outcome, passes)
-        if (end) return this.#tell(end.phase, end.why)
+        if (end) {
+          // A plan's status is written durably, and with it all before it; of a pull none is, and an image may have no tag.
+          this.#engine.state.sync()
+          return this.#tell(end.phase, end.why)
+        }
         const wait = backoffMs(passes, backoff)
         await sleep(wait, undefined, { signal: this.#options.signal })
       }

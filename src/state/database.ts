@@ -32,6 +32,11 @@ export class State {
     this.#lock = lock
   }
 
+  /** Puts on the disk what was committed without waiting for it; see unsynced.ts. */
+  sync(): void {
+    this.db.pragma('wal_checkpoint(PASSIVE)')
+  }
+
   /** Closes the database, then lets the folder go. Safe to call twice. */
   close(): void {
     try {

@@ -51,7 +51,7 @@ export class EmbeddedRegistry implements LocalRegistry, LocalReader {
   }
 
   async putManifest(repository: string, manifest: RawManifest): Promise<void> {
-    // Nobody is told of it before its tag, or the status of what asked for it, is on the disk.
+    // Nobody is told that it is here before something later is on the disk: its tag, a plan's status, or the state as a whole.
     await this.#store.putManifest(repository, manifest, { waits: false })
   }
 
