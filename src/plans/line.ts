@@ -1,10 +1,15 @@
 /** The line of plans that want to run: who is in it, in which order, and what each waits for. Kept by queue.ts. */
+import type { StatusRow } from '../state/plans.ts'
 import type { ResolvedImage } from '../transfer/engine.ts'
 import { compareUrgency } from '../transfer/urgency.ts'
 import type { Plan } from './plan.ts'
-import type { ProgressMeter } from './progress.ts'
-import type { RunReport, Why } from './run-report.ts'
+import { ProgressMeter, type ProgressOptions } from './progress.ts'
+import { RunReport, type Why } from './run-report.ts'
 import type { Phase } from './status.ts'
+import { readStatus } from './status-book.ts'
+
+/** Where the link is back again and again, and nothing is gained, a plan is left alone for so long after its last try. Milliseconds. */
+const leastWaitMs = 60_000
 
 /** A plan that is wanted and has not ended. */
 export interface Entry {
@@ -27,6 +32,8 @@ export interface Entry {
   started: boolean
   /** Passes that ended without gain, in a row. */
   failures: number
+  /** Whether the link's return has ended its wait, and nothing was gained since. */
+  woken: boolean
 }
 
 export interface LastError {
@@ -37,6 +44,17 @@ export interface LastError {
   readonly hint: string
   /** The image, where it is one's. */
   readonly target: string | undefined
+}
+
+/** A plan that joins the line. */
+export function createEntry(plan: Plan, row: StatusRow, progress: ProgressOptions): Entry {
+  const last = readStatus(row)
+  const report = new RunReport(plan, last)
+  return {
+    ...{ plan, run: row.run, report, meter: new ProgressMeter(report, progress), published: new Map() },
+    ...{ told: last.reason === 'Queue', started: row.started, parked: undefined, last: undefined },
+    ...{ nextTryAt: undefined, lastError: undefined, failures: 0, woken: false },
+  }
 }
 
 /** How a plan stands in the line. */
@@ -58,4 +76,10 @@ export function compareTurns(a: Pick<Entry, 'plan' | 'run'>, b: Pick<Entry, 'pla
 /** Whether one should run in the other's place: for its priority or its deadline, not for having come earlier. */
 export function precedes(a: Pick<Entry, 'plan'>, b: Pick<Entry, 'plan'>): boolean {
   return compareUrgency(a.plan, b.plan) < 0
+}
+
+/** Milliseconds that a plan still waits when the link is back: none, unless its last return was of no use. */
+export function waitWhenBack({ woken, lastError }: Pick<Entry, 'woken' | 'lastError'>, now: number): number {
+  const since = now - (lastError?.at ?? 0)
+  return woken ? Math.min(Math.max(leastWaitMs - since, 0), leastWaitMs) : 0
 }

@@ -11,14 +11,14 @@ import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { findRemovals } from './conflicts.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Intake } from './intake.ts'
-import { compareTurns, type Entry, precedes, type Standing } from './line.ts'
+import { compareTurns, createEntry, type Entry, precedes, type Standing, waitWhenBack } from './line.ts'
 import { pinsOf } from './pins.ts'
-import { ProgressMeter, type ProgressOptions } from './progress.ts'
+import type { ProgressOptions } from './progress.ts'
 import { runPass } from './run.ts'
 import type { Outcome, RunContext } from './run-context.ts'
-import { RunReport, type Why } from './run-report.ts'
+import type { RunReport, Why } from './run-report.ts'
 import { formatTime, isTerminal, joinTexts, type Phase } from './status.ts'
-import { readStatus, type StatusBook, type StatusChange } from './status-book.ts'
+import type { StatusBook, StatusChange } from './status-book.ts'
 
 /** No registry is obeyed that asks for a longer wait, in milliseconds. */
 const longestRetryAfterMs = 24 * 60 * 60 * 1000
@@ -99,10 +99,15 @@ export class PlanQueue {
     return true
   }
 
-  /** Something comes over the link again: what waits for that is tried at once. */
+  /** Something comes over the link again: what waits for that is tried at once, or soon where the last time was of no use. */
   linkIsBack(): void {
+    const now = this.#options.now()
     for (const entry of this.#entries.values()) {
-      if (entry.parked !== undefined && entry.last?.why.reason === 'Link') this.#endWait(entry)
+      if (entry.parked === undefined || entry.last?.why.reason !== 'Link') continue
+      const ms = waitWhenBack(entry, now)
+      entry.woken = true
+      if (ms === 0) this.#endWait(entry)
+      else if (now + ms < (entry.nextTryAt ?? 0)) this.#waitFor(entry, ms)
     }
   }
 
@@ -135,13 +140,7 @@ export class PlanQueue {
 
   #join(row: StatusRow): void {
     const plan = this.#options.intake.planOf(row.name, row.scope)
-    if (plan === undefined) return
-    const last = readStatus(row)
-    const report = new RunReport(plan, last)
-    const meter = new ProgressMeter(report, this.#options.progress)
-    const state = { parked: undefined, told: last.reason === 'Queue', started: row.started, failures: 0 }
-    const tries = { nextTryAt: undefined, lastError: undefined, last: undefined }
-    this.#entries.set(row.name, { plan, run: row.run, report, meter, published: new Map(), ...state, ...tries })
+    if (plan !== undefined) this.#entries.set(row.name, createEntry(plan, row, this.#options.progress))
   }
 
   #leave(name: string, entry: Entry): void {
@@ -268,12 +267,17 @@ export class PlanQueue {
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const asked = Math.min(retryAfterMs, longestRetryAfterMs)
     const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
-    entry.nextTryAt = this.#options.now() + delay
+    if (entry.report.gained) entry.woken = false
+    this.#waitFor(entry, delay)
+    return delay
+  }
+
+  #waitFor(entry: Entry, ms: number): void {
+    entry.nextTryAt = this.#options.now() + ms
     this.#park(entry, () => {
-      const timer = setTimeout(() => this.#endWait(entry), delay)
+      const timer = setTimeout(() => this.#endWait(entry), ms)
       return () => clearTimeout(timer)
     })
-    return delay
   }
 
   #waitForLink(entry: Entry, { obstacle, blocked }: Extract<Outcome, { kind: 'closed' }>): void {

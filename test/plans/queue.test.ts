@@ -218,6 +218,54 @@ t.test('a plan that nothing comes over the link for says so, and goes on at once
   t.equal(site.plans.find('refused')?.phase, 'Waiting')
 })
 
+t.test('a link that is back for nothing is believed once, then once a minute, until something is gained', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = () => new ImageError('TIMEOUT', 'no answer')
+  const failures = { resolveErrors: [away(), away(), away()], fetchErrors: [away()] }
+  site.engine.offer('cut.example/a:1', { content: 'a', blobs: [{ name: 'a', size: 10 }], ...failures })
+  site.engine.cutOff.add('cut.example')
+  const triedAgain = async (times: number) => {
+    await site.reached('a', 'Resolving')
+    await site.reached('a', 'Waiting', 'Link')
+    t.equal(site.engine.count('resolve'), times)
+  }
+  site.send(planOf('a', ['cut.example/a:1']))
+  await triedAgain(1)
+  site.plans.linkIsBack()
+  await triedAgain(2)
+
+  site.plans.linkIsBack()
+  t.match(await site.plans.why('a'), [{ phase: 'Waiting', nextTryAt: '2026-11-21T08:01:00Z', failures: 2 }])
+  site.clock += 60_000
+  site.plans.linkIsBack()
+  await triedAgain(3)
+
+  site.clock += 60_000
+  site.plans.linkIsBack()
+  await site.reached('a', 'Fetching')
+  await site.reached('a', 'Waiting', 'Link')
+  site.plans.linkIsBack()
+  await site.reached('a', 'Ready')
+})
+
+t.test('the link’s return puts no try off', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 10_000, maxMs: 10_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = () => new ImageError('TIMEOUT', 'no answer')
+  site.engine.offer('cut.example/a:1', { content: 'a', blobs: [], resolveErrors: [away(), away()] })
+  site.engine.cutOff.add('cut.example')
+  site.send(planOf('a', ['cut.example/a:1']))
+  await site.reached('a', 'Waiting', 'Link')
+  site.plans.linkIsBack()
+  await site.reached('a', 'Resolving')
+  await site.reached('a', 'Waiting', 'Link')
+  const nextTry = async () => (await site.plans.why('a'))[0]?.nextTryAt
+  const before = await nextTry()
+  site.plans.linkIsBack()
+  t.equal(await nextTry(), before)
+})
+
 t.test('one image of several that something came for, and it is not the link', async t => {
   const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
   t.teardown(() => site.stop())
