@@ -44,6 +44,7 @@ export class Engine {
       userAgent,
       stallTimeoutMs: config.transfer.stallTimeoutMs,
       onRequest: host => this.ledger.requested(host),
+      onAnswer: host => this.ledger.health.heard(host),
       line: this.link,
       logger,
     })

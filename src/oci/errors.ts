@@ -115,7 +115,7 @@ export interface ImageErrorOptions {
   readonly side?: Side
   /** The host that answered wrongly, without credentials. */
   readonly host?: string
-  /** The host was there: it gave an answer, and the error is what that says. */
+  /** Something came while it was asked: an answer, which the error may be about, or one that led to where none came. */
   readonly answered?: boolean
   /** The server's own wish from `Retry-After`, in milliseconds from now. */
   readonly retryAfterMs?: number

@@ -7,7 +7,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { ImageError } from '../oci/errors.ts'
 import { Answer, type WireAnswer } from './answer.ts'
 import { Channel, type Method, type RequestBody } from './channel.ts'
-import { type Doing, isSpoiltConnection, networkFailure } from './failures.ts'
+import { type Doing, isReached, isSpoiltConnection, networkFailure } from './failures.ts'
 import { headBytes, type Line, type Passage } from './line.ts'
 
 /** How a host is reached. Also what stands behind `upstreams` in the configuration. */
@@ -40,6 +40,8 @@ export interface ConnectionsOptions {
   readonly stallTimeoutMs: number
   /** Told of every request that goes out, token requests and redirects too, with the host on whose behalf it goes. */
   readonly onRequest?: (host: string) => void
+  /** Told of every sign of life that comes, an answer's head or a refusal, with the host on whose behalf it was asked. */
+  readonly onAnswer?: (host: string) => void
   /** Watches over what crosses; nobody without. */
   readonly line?: Line
 }
@@ -71,11 +73,14 @@ export class Connections {
       const channel = await this.#channelFor(request.url, owner, request.about)
       const response = await this.#exchange(request, channel, owner)
       this.#remember(request.url.origin)
-      const { url, about, signal } = request
+      this.#options.onAnswer?.(owner.host)
+      const { url, signal } = request
+      const about = { ...request.about, answered: true }
       this.#options.line?.head(owner.host, headBytes(response.headers))
       return new Answer(response, { url, strayed, about, signal, passage: this.#passage(request, response, owner) })
     } catch (error) {
       request.signal.throwIfAborted()
+      if (isReached(error)) this.#options.onAnswer?.(owner.host)
       throw networkFailure(error, request.url, request.about)
     }
   }

@@ -10,6 +10,8 @@ export interface Doing {
   /** `fetch blob sha256:0123… of mecm/web`. */
   readonly doing: string
   readonly side: Side
+  /** Something has come already: a redirect, a challenge, an answer's head. What fails after it is not all that is silent. */
+  readonly answered?: boolean
 }
 
 const byCode: Readonly<Record<string, ErrorCode>> = {
@@ -43,10 +45,15 @@ export function networkFailure(error: unknown, url: URL, about: Doing): ImageErr
     cause: error,
     ...about,
     host: url.host,
-    // Who refuses, or is not trusted, was reached: the link works.
-    answered: code === 'TLS' || systemCode === 'ECONNREFUSED',
+    answered: about.answered === true || isReached(error),
     ...(hint === undefined ? {} : { hint }),
   })
+}
+
+/** Whether the failure itself is a sign of life: who refuses, is not trusted, or says what isn't HTTP, was reached. */
+export function isReached(error: unknown): boolean {
+  const systemCode = codeOf(error)
+  return systemCode === 'ECONNREFUSED' || classify(error, systemCode) === 'TLS' || isGarbled(error)
 }
 
 /**

@@ -20,19 +20,20 @@ export async function sendFollowing(
 ): Promise<Answer> {
   const origin = request.url.origin
   const seen = new Set<string>()
-  let url = request.url
+  let { url, about } = request
   let strayed = false
   for (;;) {
     seen.add(url.href)
     const proof: Record<string, string> = strayed || authorization === undefined ? {} : { authorization }
     const answer = await connections.send(
-      { ...request, url, headers: { ...request.headers, ...proof } },
+      { ...request, url, about, headers: { ...request.headers, ...proof } },
       owner,
       strayed,
     )
     const location = answer.header('location')
     if (!redirectStatuses.has(answer.status) || location === undefined) return answer
     await answer.discard()
+    about = { ...about, answered: true }
     url = nextUrl(location, url, request)
     if (seen.has(url.href)) throw refuse(request, url, 'it redirects in a circle')
     if (seen.size > maxRedirects) throw refuse(request, url, `it redirects more than ${maxRedirects} times`)

@@ -22,6 +22,8 @@ export interface RegistriesOptions {
   readonly side?: Side
   /** Told of every request that goes out, with the host on whose behalf it goes. */
   readonly onRequest?: (host: string) => void
+  /** Told of every sign of life that comes, with the host on whose behalf it was asked. */
+  readonly onAnswer?: (host: string) => void
   /** Watches over what crosses, and may slow it down; nobody without. */
   readonly line?: Line
   /** Epoch milliseconds. */

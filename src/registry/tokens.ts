@@ -207,7 +207,7 @@ function readToken(body: Uint8Array | undefined, asked: number, server: TokenSer
   const value = tokenAnswer.check(document) ? document.token || document.access_token : undefined
   if (value === undefined || !tokenAnswer.check(document) || !/^[\x21-\x7e]+$/.test(value)) {
     const message = `${server.realm.host} answered the request for a token with something else`
-    throw new ImageError('UNAVAILABLE', message, { ...about, host: server.realm.host })
+    throw new ImageError('UNAVAILABLE', message, { ...about, host: server.realm.host, answered: true })
   }
   const life = Math.min(Math.max(document.expires_in ?? defaultLifeSeconds, 0), maxLifeSeconds)
   // A tenth early, for the way there and clocks that differ, but no more than half a minute.

@@ -73,7 +73,8 @@ export class Transport {
   /** An error of this registry for something that an answer's content says. */
   error(code: ErrorCode, message: string, doing: string, hint?: string): ImageError {
     const { host, side } = this.#options
-    return new ImageError(code, message, { doing, side, host: host.host, ...(hint === undefined ? {} : { hint }) })
+    const about = { doing, side, host: host.host, answered: true }
+    return new ImageError(code, message, { ...about, ...(hint === undefined ? {} : { hint }) })
   }
 
   /** Makes the error of an expected answer after all; see {@link answerError}. */
@@ -113,8 +114,9 @@ export class Transport {
     if (answer.status !== 401 || answer.strayed) return answer
     const challenges = parseChallenges(answer.headerLines('www-authenticate'))
     const refused = await answerError(answer, ask.subject, about, this.#options.now)
-    const renewed = await authorizer.renew(challenges, ask.scopes, proof, about, ask.signal)
+    const answered = { ...about, answered: true }
+    const renewed = await authorizer.renew(challenges, ask.scopes, proof, answered, ask.signal)
     if (renewed === undefined) throw refused
-    return await sendFollowing(connections, host, request, renewed)
+    return await sendFollowing(connections, host, { ...request, about: answered }, renewed)
   }
 }

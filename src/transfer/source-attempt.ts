@@ -45,18 +45,18 @@ interface Running {
 export class HostWatch {
   readonly #clock: Clock
   readonly #measured: (bytes: number, ms: number) => void
-  readonly #sends: () => void
+  readonly #heard: () => void
   readonly #running = new Set<Running>()
   /** What came since then, from all connections together. */
   #since = 0
   #bytes = 0
   #heardAt: number | undefined
 
-  /** @param sends is called when the first bytes of a request's answer are here. */
-  constructor(clock: Clock, measured: (bytes: number, ms: number) => void, sends: () => void) {
+  /** @param heard is called when bytes of a request's answer are here: after a silence, a body that goes on is as good a sign as one that begins. */
+  constructor(clock: Clock, measured: (bytes: number, ms: number) => void, heard: () => void) {
     this.#clock = clock
     this.#measured = measured
-    this.#sends = sends
+    this.#heard = heard
   }
 
   get isAsked(): boolean {
@@ -94,7 +94,7 @@ export class HostWatch {
   }
 
   #received(running: Running, bytes: number): void {
-    if (running.bytes === 0) this.#sends()
+    this.#heard()
     running.heardAt = this.#clock.monotonic()
     this.#heardAt = running.heardAt
     const before = running.bytes

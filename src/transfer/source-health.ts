@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { ErrorCode, ImageError } from '../oci/errors.ts'
 import type { HealthRecord } from '../state/source-health.ts'
 import { type Clock, systemClock } from './link/clock.ts'
+import { LinkPulse } from './link-pulse.ts'
 import { type Attempt, type AttemptOptions, HostWatch } from './source-attempt.ts'
 
 export interface SourceHealthOptions {
@@ -35,7 +36,7 @@ const restingCodes: ReadonlySet<ErrorCode> = new Set([
   'TOOMANYREQUESTS',
 ])
 /** What a host that can't be reached and a link that is down have in common. */
-const silentCodes: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'STALLED', 'DNS'])
+const silentCodes: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'DNS'])
 /** Long enough that a dead host costs one time-out and not one a blob; longer each time it fails again. */
 const firstRestMs = 60_000
 const longestRestMs = 30 * 60_000
@@ -45,7 +46,7 @@ const halfLifeMs = 30 * 60_000
 /** A measure so old is worth another trial, and a host gets one so often at most. */
 const staleMs = 60 * 60_000
 const trialEveryMs = 10 * 60_000
-/** A host that has been silent for so long, and no longer, is taken to be back any moment; where all have been for longer, the link is taken to be down. */
+/** A host that has been silent for so long, and no longer, is taken to be back any moment. */
 const [leastLostMs, mostLostMs] = [1_000, 30_000]
 const writeEveryMs = 60_000
 const maxHosts = 200
@@ -53,6 +54,8 @@ const maxHosts = 200
 interface Host {
   record: HealthRecord
   readonly watch: HostWatch
+  /** Whether its rest is its own wish, by `Retry-After`. */
+  hasAskedForRest: boolean
   /** Monotonic. */
   triedAt: number | undefined
   writtenAt: number | undefined
@@ -60,7 +63,7 @@ interface Host {
 }
 
 export interface HealthEvents {
-  /** A host has given a sign of life, the first one of any after the link was taken to be down. */
+  /** A host has given a sign of life, the first one of any after {@link SourceHealth.isCutOff} said that the link is down. */
   back: []
 }
 
@@ -71,15 +74,13 @@ export class SourceHealth {
   readonly #logger: Logger | undefined
   /** The one that was heard of least recently first. */
   readonly #hosts = new Map<string, Host>()
-  /** Hosts that gave no sign of life when they were last asked. */
-  readonly #silent = new Set<string>()
-  /** When any host last answered or began to send, by the monotonic clock. */
-  #heardAt: number | undefined
+  readonly #pulse: LinkPulse
   #callOff: (() => void) | undefined
 
   constructor({ rows, clock = systemClock, logger }: SourceHealthOptions = {}) {
     this.#rows = rows
     this.#clock = clock
+    this.#pulse = new LinkPulse(clock)
     this.#logger = logger
   }
 
@@ -125,9 +126,12 @@ export class SourceHealth {
     return leastLostMs <= silentMs && silentMs < mostLostMs
   }
 
-  /** Whether none of these hosts gave a sign of life when it was last asked, nor did any other of late: as far as can be known here, the link is down. */
+  /**
+   * Whether none of these hosts gave a sign of life when it was last asked, nor did any other of late: as far as can be known here, the
+   * link is down. Who is told so hears by `back` when it isn't any more.
+   */
   isCutOff(hosts: readonly string[]): boolean {
-    return hosts.length > 0 && hosts.every(host => this.#silent.has(host)) && !this.#hasHeard()
+    return this.#pulse.isCutOff(hosts)
   }
 
   /** Whether it sent wrong content some hours ago. */
@@ -150,9 +154,17 @@ export class SourceHealth {
     return known.watch.begin(options)
   }
 
+  /** Something came that was asked of the host, whatever it was: an answer's head, a refusal, bytes. */
+  heard(host: string): void {
+    const silent = this.#pulse.heard(host)
+    if (silent === undefined) return
+    this.#endRests(silent)
+    this.events.emit('back')
+  }
+
   /** The host has answered as it should. */
   answered(host: string): void {
-    this.#hear(host)
+    this.heard(host)
     const known = this.#hosts.get(host)
     if (known === undefined || known.record.failures === 0) return
     this.#change(known, { failures: 0, restingUntil: 0, ...(this.isAside(host) ? {} : { why: null }) })
@@ -160,8 +172,7 @@ export class SourceHealth {
 
   /** The host has failed. One that sent something before it was cut off is not dead: only the blob's next try goes elsewhere. */
   failed(host: string, error: ImageError, progressed = false): void {
-    if (error.answered) this.#hear(host)
-    else if (silentCodes.has(error.code)) this.#silent.add(host)
+    if (!error.answered && silentCodes.has(error.code)) this.#pulse.missed(host)
     if (!restingCodes.has(error.code) || (progressed && error.code !== 'STALLED')) return
     const known = this.#of(host)
     // Those who asked at the same time tell of the same failure.
@@ -170,6 +181,7 @@ export class SourceHealth {
       const wanted = error.retryAfterMs ?? firstRestMs * 2 ** Math.min(failures - 1, 10)
       const restMs = Math.min(longestRestMs, wanted)
       const why = this.isAside(host) ? known.record.why : `${error.code}: ${error.message}`
+      known.hasAskedForRest = error.retryAfterMs !== undefined
       this.#change(known, { failures, restingUntil: this.#clock.now() + restMs, why })
     }
     known.watch.leaveSilent()
@@ -202,17 +214,13 @@ export class SourceHealth {
     return [...this.#hosts.keys()]
   }
 
-  #hear(host: string): void {
-    const isBack = this.#silent.size > 0 && !this.#hasHeard()
-    this.#silent.delete(host)
-    this.#heardAt = this.#clock.monotonic()
-    if (isBack) this.events.emit('back')
-  }
-
-  #hasHeard(): boolean {
-    const now = this.#clock.monotonic()
-    const isRecent = (at: number | undefined) => at !== undefined && now - at < mostLostMs
-    return isRecent(this.#heardAt) || [...this.#hosts.values()].some(({ watch }) => isRecent(watch.heardAt))
+  /** Their silence may have been the link's: who asks next finds out, and a host that is dead none the less rests on for longer. */
+  #endRests(hosts: readonly string[]): void {
+    for (const name of hosts) {
+      const host = this.#hosts.get(name)
+      if (host === undefined || host.hasAskedForRest || host.record.restingUntil === 0) continue
+      this.#change(host, { restingUntil: 0 })
+    }
   }
 
   #measured(host: Host, bytes: number, ms: number): void {
@@ -237,8 +245,9 @@ export class SourceHealth {
       watch: new HostWatch(
         this.#clock,
         (bytes, ms) => this.#measured(made, bytes, ms),
-        () => this.#hear(name),
+        () => this.heard(name),
       ),
+      hasAskedForRest: false,
       triedAt: undefined,
       writtenAt: undefined,
       isDirty: false,
@@ -248,7 +257,7 @@ export class SourceHealth {
       if (this.#hosts.size <= maxHosts) break
       if (watch.isAsked || oldest === name) continue
       this.#hosts.delete(oldest)
-      this.#silent.delete(oldest)
+      this.#pulse.forget(oldest)
     }
     return made
   }

@@ -82,6 +82,66 @@ t.test('nobody there, no such name, silence', async t => {
   await t.rejects(registry.ping(unending), { code: 'TIMEOUT', host: fake.host })
 })
 
+t.test('signs of life are told as they come, and a failure knows whether one came before it', async t => {
+  const heard: string[] = []
+  const options = { stallTimeoutMs: 300, onAnswer: (host: string) => void heard.push(host) }
+  const { fake, registry } = await startPair(t, {}, options)
+  const stores = await startFake(t)
+  const blob = fake.putBlob('mecm/web', Buffer.alloc(1000))
+  const fails = async (
+    work: Promise<unknown>,
+    error: { code: string; host?: string; answered: boolean },
+    signs: readonly string[],
+  ) => {
+    heard.length = 0
+    await t.rejects(work, error)
+    t.same(heard, signs)
+  }
+  fake.fault({}, { do: 'hang' }, 1)
+  await fails(registry.ping(unending), { code: 'TIMEOUT', answered: false }, [])
+  const nobody = open(t, { hosts: [{ host: '127.0.0.1:1', plainHttp: true }], ...options })
+  await fails(nobody.get('127.0.0.1:1').ping(unending), { code: 'UNAVAILABLE', answered: true }, ['127.0.0.1:1'])
+  await fails(nobody.get('registry.invalid').ping(unending), { code: 'DNS', answered: false }, [])
+
+  fake.fault({ kind: 'blob' }, { do: 'redirect', to: 'http://storage.invalid/x' }, 1)
+  const elsewhere = { code: 'DNS', host: 'storage.invalid', answered: true }
+  await fails(fetchWhole(registry, 'mecm/web', blob), elsewhere, [fake.host])
+  fake.fault({ kind: 'blob' }, { do: 'redirect', to: `${stores.url}/v2/x/blobs/${blob.digest}` }, 1)
+  stores.fault({}, { do: 'hang' }, 1)
+  const silent = { code: 'TIMEOUT', host: stores.host, answered: true }
+  await fails(fetchWhole(registry, 'mecm/web', blob), silent, [fake.host])
+  fake.fault({ kind: 'blob' }, { do: 'stall', afterBytes: 10 }, 1)
+  await fails(fetchWhole(registry, 'mecm/web', blob), { code: 'STALLED', answered: true }, [fake.host])
+})
+
+t.test('a registry that asks for a token is there; one that was not asked yet may not be', async t => {
+  const clock = { now: Date.now() }
+  const heard: string[] = []
+  const tokens = await startFake(t, { auth: { scheme: 'bearer', username: 'u', password: 'p', expiresInSeconds: 60 } })
+  const challenge = `Bearer realm="${tokens.url}/token",service="fake"`
+  const needsToken = { do: 'status', status: 401, headers: { 'www-authenticate': challenge } } as const
+  const login = { username: 'u', password: 'p' }
+  const onAnswer = (host: string) => void heard.push(host)
+  const { fake, registry } = await startPair(
+    t,
+    {},
+    { host: login, stallTimeoutMs: 300, now: () => clock.now, onAnswer },
+  )
+  fake.putImage('mecm/web', '1', [])
+  const failed = (answered: boolean) => ({ code: 'TIMEOUT', host: tokens.host, answered })
+  tokens.fault({ kind: 'token' }, { do: 'hang' }, 1)
+  fake.fault({ kind: 'manifest' }, needsToken, 2)
+  await t.rejects(registry.resolve('mecm/web', '1', unending), failed(true))
+  t.same(heard, [fake.host])
+
+  await registry.resolve('mecm/web', '1', unending)
+  clock.now += 60_000
+  heard.length = 0
+  tokens.fault({ kind: 'token' }, { do: 'hang' }, 1)
+  await t.rejects(registry.resolve('mecm/web', '1', unending), failed(false))
+  t.same(heard, [])
+})
+
 t.test('a server that speaks something else', async t => {
   const server = createServer(socket => socket.end('220 mail.example ESMTP\r\n')).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -91,7 +151,7 @@ t.test('a server that speaks something else', async t => {
     .get(host)
     .ping(unending)
     .catch(error => error)
-  t.match(error, { code: 'UNAVAILABLE', hint: /HTTP/ })
+  t.match(error, { code: 'UNAVAILABLE', hint: /HTTP/, answered: true })
 })
 
 t.test('an abort ends a request wherever it is, with its reason', async t => {
