@@ -11,9 +11,8 @@ export interface BlobBody {
   /** Where the body really starts, in bytes: what was asked for, or 0 from a source that can't start in the middle. */
   readonly offset: number
   /**
-   * The bytes from `offset` to the blob's end, once and as they come. Each chunk is good until the next is asked for. Leaving the loop
-   * frees the connection. Throws ImageError `SIZE_MISMATCH` (after the last byte, where the answer had no length), `STALLED`,
-   * `UNAVAILABLE`, …, or the signal's reason.
+   * The bytes from `offset` to the blob's end, once. Each chunk is good until the next is asked for. Leaving the loop frees the connection.
+   * Throws ImageError `SIZE_MISMATCH`, `STALLED`, `UNAVAILABLE`, …, or the signal's reason.
    */
   readonly body: AsyncIterable<Uint8Array>
   /** Frees the connection of a body that won't be read. */
@@ -111,22 +110,28 @@ async function* exactly(
   doing: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let seen = 0
+  let last: Uint8Array | undefined
   let late: NodeJS.Timeout | undefined
   try {
     for await (const chunk of answer.chunks()) {
       seen += chunk.byteLength
       if (seen > expected) throw transport.error('SIZE_MISMATCH', `more than the ${expected} bytes expected`, doing)
-      yield chunk
-      if (seen === expected) late ??= setTimeout(() => answer.cancel(), endMs)
+      if (seen < expected || answer.length !== undefined) yield chunk
+      else {
+        // Without a length, what follows tells whether this was all; the chunk's own memory is used for that.
+        last = Uint8Array.from(chunk)
+        late = setTimeout(() => answer.cancel(), endMs)
+      }
     }
   } catch (error) {
     // With all bytes here, only more of them would say that they are wrong; a broken end says nothing.
-    if (seen !== expected) throw error
+    if (last === undefined || seen > expected) throw error
   } finally {
     clearTimeout(late)
   }
   // Only an answer without a length can end so; to a proxy of HTTP/1.0 that is what a cut looks like.
   if (seen < expected) throw transport.error('UNAVAILABLE', `cut after ${seen} of ${expected} bytes`, doing)
+  if (last !== undefined) yield last
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void, undefined> {}

@@ -93,17 +93,12 @@ t.test('never more than what is missing comes out', async t => {
   t.ok(came <= 10_000)
 })
 
-t.test('what is all there comes out, however the answer ends', async t => {
+t.test('what is all there comes out, though the answer does not end', async t => {
   const { fake, registry } = await startPair(t, {}, { stallTimeoutMs: 60_000 })
   const blob = fake.putGeneratedBlob('mecm/web', 100_000)
   fake.fault({ kind: 'blob' }, { do: 'unended' })
-  const { body } = await registry.fetchBlob('mecm/web', blob, { offset: 0, signal: unending })
-  let came = 0
-  for await (const chunk of body) {
-    came += chunk.byteLength
-    t.notOk(fake.requests[0]?.closed, 'as it comes, before the answer has ended')
-  }
-  t.equal(came, 100_000)
+  const { bytes } = await fetchWhole(registry, 'mecm/web', blob)
+  t.equal(digestOf(bytes), blob.digest)
   await fake.until(() => fake.requests[0]?.closed === true)
   t.equal((await fetchWhole(registry, 'mecm/web', blob)).bytes.byteLength, 100_000, 'and the next one is served')
 })
