@@ -15,7 +15,7 @@ const maxEntries = 10_000
 export class RecentLookups {
   readonly #answers = new Map<string, { readonly there: boolean; readonly at: number }>()
   /** When it acknowledged what it was given. */
-  readonly #taken = new Map<string, number>()
+  readonly #taken = new Map<string, { readonly at: number }>()
   readonly #now: () => number
 
   /** `now` is monotonic, in milliseconds. */
@@ -30,21 +30,28 @@ export class RecentLookups {
   }
 
   record(repository: string, digest: Digest, there: boolean): void {
-    keep(this.#answers, keyOf(repository, digest), { there, at: this.#now() })
+    const now = this.#now()
+    keep(this.#answers, keyOf(repository, digest), { there, at: now }, now - maxAgeMs)
   }
 
   /** The registry has acknowledged the blob: it is there, and need not be asked for once more to be sure of it. */
   recordTaken(repository: string, digest: Digest): void {
     this.record(repository, digest, true)
-    keep(this.#taken, keyOf(repository, digest), this.#now())
+    const now = this.#now()
+    keep(this.#taken, keyOf(repository, digest), { at: now }, now - takenMaxAgeMs)
   }
 
   /** Whether the registry acknowledged the blob lately. Each acknowledgement counts once. */
   useTaken(repository: string, digest: Digest): boolean {
     const key = keyOf(repository, digest)
-    const at = this.#taken.get(key)
+    const taken = this.#taken.get(key)
     this.#taken.delete(key)
-    return at !== undefined && this.#now() - at < takenMaxAgeMs
+    return taken !== undefined && this.#now() - taken.at < takenMaxAgeMs
+  }
+
+  /** How much is remembered. */
+  get size(): number {
+    return this.#answers.size + this.#taken.size
   }
 
   /** Something did not fit what was remembered: everything is asked for anew. */
@@ -54,11 +61,12 @@ export class RecentLookups {
   }
 }
 
-function keep<T>(entries: Map<string, T>, key: string, entry: T): void {
+/** Remembers the entry, and none longer that is from `past` or before. */
+function keep<T extends { readonly at: number }>(entries: Map<string, T>, key: string, entry: T, past: number): void {
   entries.delete(key) // so that the order is that of age
   entries.set(key, entry)
-  for (const oldest of entries.keys()) {
-    if (entries.size <= maxEntries) break
+  for (const [oldest, { at }] of entries) {
+    if (entries.size <= maxEntries && at > past) break
     entries.delete(oldest)
   }
 }

@@ -47,3 +47,17 @@ t.test('an acknowledgement is an answer, and makes sure once', t => {
   t.equal(lookups.useTaken('a', digest), false)
   t.end()
 })
+
+t.test('what is too old to count takes no memory', t => {
+  let now = 0
+  const lookups = new RecentLookups(() => now)
+  for (let at = 0; at < 100; at++) lookups.recordTaken(`r${at}`, digest)
+  t.equal(lookups.size, 200)
+  now = 30_000
+  lookups.record('next', digest, true)
+  t.equal(lookups.size, 101, 'answers go, acknowledgements count for longer')
+  now = 600_000
+  lookups.recordTaken('last', digest)
+  t.equal(lookups.size, 2)
+  t.end()
+})
