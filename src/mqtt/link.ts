@@ -73,7 +73,7 @@ export interface LinkStatus {
   readonly connected: boolean
   /** Since when it is so; ISO 8601. */
   readonly since: string
-  /** Why there is no connection, or what the broker refuses on the one there is; for people. */
+  /** Why there is no connection, what the broker refuses on the one there is, or who most likely will end it; for people. */
   readonly lastError: string | null
   /** Without credentials. */
   readonly url: string
@@ -108,6 +108,8 @@ export class MqttLink {
   #saidConnected = false
   #since: number
   #lastError: string | null = null
+  /** What was last said of a second agent with our id, until a connection has outlived its longest wait. */
+  #rival: string | null = null
 
   /** @throws LinkError `address` when the URL isn't one. */
   constructor(options: MqttLinkOptions) {
@@ -133,7 +135,7 @@ export class MqttLink {
     return {
       connected: this.#connected,
       since: new Date(this.#since).toISOString(),
-      lastError: this.#lastError ?? problem ?? null,
+      lastError: this.#lastError ?? problem ?? (this.#isYoung() ? this.#rival : null),
       url: this.#address.redacted,
     }
   }
@@ -185,10 +187,13 @@ export class MqttLink {
       await session.farewell(this.#timing.stopMs / 2)
       throw new LinkError('stopped', 'the link is being stopped')
     } catch (error) {
-      const failure = this.#judge(toLinkError(error, this.#address.host), performance.now() - connectedAt)
+      const lastedMs = performance.now() - connectedAt
+      const failure = this.#judge(toLinkError(error, this.#address.host), lastedMs)
       session?.stop()
       await connection?.close(this.#timing.stopMs / 2)
       this.#turn(false, failure.code === 'stopped' ? null : failure.message)
+      if (lastedMs >= this.#timing.retryMaxMs) this.#rival = null
+      if (failure.code === 'taken-over' || failure.code === 'short-lived') this.#rival = failure.message
       return failure
     }
   }
@@ -210,6 +215,11 @@ export class MqttLink {
       }
     }
     return failure
+  }
+
+  /** Whether there is a connection that a rival, which waits for its turn again, may not have had the time to end. */
+  #isYoung(): boolean {
+    return this.#connected && this.#now() - this.#since < this.#timing.retryMaxMs
   }
 
   async #connect(signal: AbortSignal): Promise<BrokerConnection> {

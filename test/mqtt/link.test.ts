@@ -318,12 +318,3 @@ t.test('a new state folder takes up the sequence of statuses from the broker bef
   await until('the plan', () => known.length > 0)
   t.same(known, [217])
 })
-
-t.test('two agents with one id are told of each other', async t => {
-  const broker = await startAedes()
-  t.teardown(() => broker.close())
-  const links = [makeLink({ url: broker.url }), makeLink({ url: broker.url })]
-  t.teardown(() => Promise.all(links.map(({ link }) => link.stop())))
-  await Promise.all(links.map(({ link }) => link.start()))
-  await until('the suspicion', () => links.some(({ lines }) => lines.some(line => /a second agent/.test(line.msg))))
-})
