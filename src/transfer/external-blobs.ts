@@ -132,11 +132,15 @@ export class ExternalBlobs {
     await this.#staging.remove(blob.digest)
   }
 
-  /** A repository of the registry that holds the blob: the wanted one, else one that it can be mounted from. */
+  /**
+   * A repository of the registry that holds the blob: the wanted one, or one that it can be mounted from. Where others are known to have
+   * it and the wanted one is not, they are asked first: most likely one answer is enough then.
+   */
   async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
-    if (await this.#isHeld(repository, digest, signal)) return repository
-    const others = this.#placements.repositoriesOf(digest).filter(name => name !== repository)
-    for (const name of others.slice(0, 3)) if (await this.#isHeld(name, digest, signal)) return name
+    const known = this.#placements.repositoriesOf(digest)
+    const others = known.filter(name => name !== repository).slice(0, 3)
+    const names = known.includes(repository) ? [repository, ...others] : [...others, repository]
+    for (const name of names) if (await this.#isHeld(name, digest, signal)) return name
     return undefined
   }
 

@@ -72,11 +72,11 @@ export class Transfer implements TransferEngine {
   }
 
   async missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]> {
-    const missing: Descriptor[] = []
-    for (const blob of image.blobs) {
-      if (!(await this.#options.local.hasBlob(image.request.target.repository, blob, signal))) missing.push(blob)
-    }
-    return missing
+    const { local } = this.#options
+    const missing = await inGroups(image.blobs, 8, async blob =>
+      (await local.hasBlob(image.request.target.repository, blob, signal)) ? [] : [blob],
+    )
+    return missing.flat()
   }
 
   arrived(blob: Descriptor): number {

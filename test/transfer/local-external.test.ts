@@ -55,8 +55,10 @@ t.test(
       offer(upstream, 'mecm/two', '1', image({ seed: 'two', layers: [shared] }))
       await bring(site, wish(`${upstream.host}/mecm/one:1`))
       upstream.clearLog()
+      registry.clearLog()
       await bring(site, wish(`${upstream.host}/mecm/two:1`))
       t.equal(upstream.count(fetches), 1, 'its config alone')
+      if (mounts) t.equal(registry.count({ kind: 'blob', method: 'HEAD' }), 1, 'and that alone is looked for')
       t.equal(registry.content.repository('mecm/two').blobs.size, 2, `mounts: ${mounts}`)
     }
   },
