@@ -119,6 +119,11 @@ export class Authorizer {
         this.#keep(key, token)
         return token
       })
+      .catch(error => {
+        // The registry may name another server by now; and only by asking it first is it known to be there.
+        this.#scheme = undefined
+        throw error
+      })
       .finally(() => this.#underWay.delete(key))
     this.#underWay.set(key, pending)
     // Everyone who waits may have gone by the time it fails.

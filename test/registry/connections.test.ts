@@ -140,6 +140,10 @@ t.test('a registry that asks for a token is there; one that was not asked yet ma
   tokens.fault({ kind: 'token' }, { do: 'hang' }, 1)
   await t.rejects(registry.resolve('mecm/web', '1', unending), failed(false))
   t.same(heard, [])
+  tokens.fault({ kind: 'token' }, { do: 'hang' }, 1)
+  fake.fault({ kind: 'manifest' }, needsToken, 1)
+  await t.rejects(registry.resolve('mecm/web', '1', unending), failed(true), 'it is asked first the next time')
+  t.same(heard, [fake.host])
 })
 
 t.test('a server that speaks something else', async t => {
