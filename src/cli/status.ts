@@ -42,7 +42,7 @@ function describeBroker({ broker, outboxMessages }: AgentStatus, now: number): s
   if (broker === null) return 'none configured'
   const since = broker.since === null ? '' : ` since ${formatRelative(broker.since, now)}`
   const waiting = outboxMessages > 0 ? `, ${outboxMessages} messages wait for it` : ''
-  const error = broker.connected || broker.lastError === null ? '' : `: ${broker.lastError}`
+  const error = broker.lastError === null ? '' : `: ${broker.lastError}`
   return `${broker.url}, ${broker.connected ? 'connected' : 'away'}${since}${error}${waiting}`
 }
 

@@ -207,7 +207,7 @@ t.test('status and images', async t => {
   })
   const { stdout } = await runCommand(['status', '--api', url])
   t.match(stdout, /^edge +edge-01, version 0\.1\.0, up /)
-  t.match(stdout, /broker +mqtts:\/\/b:8883, away since now|away since \d+ s ago: refused, 3 messages wait for it/)
+  t.match(stdout, /broker +mqtts:\/\/b:8883, away since (now|\d+ s ago): refused, 3 messages wait for it/)
   t.match(stdout, /storage +5\.0 MiB used, 2\.0 GiB free/)
   t.match(
     stdout,
@@ -216,6 +216,14 @@ t.test('status and images', async t => {
   const images = await runCommand(['images', '--api', url])
   t.match(images.stdout, /\nmecm\/web +2\.1\.0 +3\.0 MiB +1 h ago +r\.example\/mecm\/web:2\.1\.0 +sha256:ab\n/)
   t.match(JSON.parse((await runCommand(['images', '--json', '--api', url])).stdout), [{ repository: 'mecm/web' }])
+})
+
+t.test('status tells what a connected broker refuses', async t => {
+  const since = new Date().toISOString()
+  const broker = { url: 'mqtts://b:8883', connected: true, since, lastError: 'it takes no subscription to plans' }
+  const { url } = await serveApi(t, { broker: () => broker })
+  const { stdout } = await runCommand(['status', '--api', url])
+  t.match(stdout, /broker +mqtts:\/\/b:8883, connected since .*: it takes no subscription to plans\n/)
 })
 
 t.test('no agent, or something else, at the address', async t => {
