@@ -3,7 +3,7 @@
  * beside an external registry. Knows nothing of repositories and tags: store.ts does.
  */
 import { renameSync, statSync } from 'node:fs'
-import { type FileHandle, mkdir, open, rm, statfs, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, statfs, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -216,7 +216,7 @@ export class ContentStore {
     if (this.#open.has(digest)) {
       throw new ImageError('INTERNAL', `the ingest of ${shortDigest(digest)} is being written`, { side: 'local' })
     }
-    await rm(ingestPath(this.root, digest), { force: true })
+    await unlink(ingestPath(this.root, digest)).catch(ignoreMissing)
     this.#ingests.remove(digest)
     this.#resting.delete(digest)
     this.#hashes.delete(digest)
@@ -341,7 +341,7 @@ export class ContentStore {
       await file.writeFile('writable\n')
     } finally {
       await file.close()
-      await rm(path, { force: true })
+      await unlink(path).catch(ignoreMissing)
     }
   }
 }

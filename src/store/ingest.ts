@@ -5,7 +5,7 @@
  */
 import type { Hash } from 'node:crypto'
 import { constants, renameSync, statSync } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -17,6 +17,7 @@ import type { FolderSyncs } from './folder-syncs.ts'
 import { hashFile } from './hash-file.ts'
 import { blobPath, ingestPath, localError } from './layout.ts'
 import { NewFile } from './new-file.ts'
+import { ignoreMissing } from './stored-blob.ts'
 
 export interface IngestContext {
   readonly root: string
@@ -210,7 +211,7 @@ export class BlobIngest {
     const { root, ingests } = this.#context
     try {
       // The file first: a row without a file starts over, a file without a row would be in the way unseen.
-      await rm(ingestPath(root, this.descriptor.digest), { force: true })
+      await unlink(ingestPath(root, this.descriptor.digest)).catch(ignoreMissing)
       if (this.#recorded) ingests.remove(this.descriptor.digest)
     } finally {
       await this.#letGo({ committed: this.#moved, kept: 0, replaced: this.#replaced })

@@ -1,11 +1,11 @@
 /** What a store finds when it starts: how many bytes it holds, and ingests that a crash left half way. Used by content.ts. */
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Digest } from '../oci/digest.ts'
 import type { Ingests } from '../state/ingests.ts'
 import { algorithms, blobFolder, blobPath, ingestFolder, ingestPath, isIngestName } from './layout.ts'
-import { fileSize } from './stored-blob.ts'
+import { fileSize, ignoreMissing } from './stored-blob.ts'
 
 /**
  * Brings the ledger and the folder of ingests into agreement, and answers the bytes of each that can go on.
@@ -28,7 +28,7 @@ export async function recoverIngests(root: string, ingests: Ingests, logger: Log
   for (const name of await readdir(ingestFolder(root))) {
     const path = join(ingestFolder(root), name)
     if (known.has(path) || !isIngestName(name)) continue
-    await rm(path, { force: true })
+    await unlink(path).catch(ignoreMissing)
     dropped++
   }
   if (dropped > 0) logger.debug({ dropped }, 'leftovers of an earlier process removed')

@@ -6,14 +6,14 @@
 import type { Hash } from 'node:crypto'
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type FileHandle, open, unlink } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { algorithmOf, type Digest, type DigestAlgorithm, digestMatches } from '../oci/digest.ts'
 import type { UploadRecord, UploadRows } from '../state/uploads.ts'
 import { AppendFile, BlockBuffers } from './append-file.ts'
 import { hashFile } from './hash-file.ts'
 import { localError, uploadPath } from './layout.ts'
-import { fileSize } from './stored-blob.ts'
+import { fileSize, ignoreMissing } from './stored-blob.ts'
 import { UploadError } from './upload-error.ts'
 
 export interface SessionContext {
@@ -130,7 +130,7 @@ export class UploadSession {
   /** Throws away what has arrived. */
   async discard(): Promise<void> {
     // The file first: a row without a file is an empty session, a file without a row would be in the way unseen.
-    await rm(this.path, { force: true })
+    await unlink(this.path).catch(ignoreMissing)
     this.forget()
   }
 

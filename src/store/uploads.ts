@@ -3,7 +3,7 @@
  * Owned by store.ts, used by http/registry.
  */
 import { randomUUID } from 'node:crypto'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import type { Descriptor } from '../oci/descriptor.ts'
@@ -12,6 +12,7 @@ import { ImageError } from '../oci/errors.ts'
 import type { UploadRecord, UploadRows } from '../state/uploads.ts'
 import type { ContentStore } from './content.ts'
 import { ingestFolder, uploadIdOf } from './layout.ts'
+import { ignoreMissing } from './stored-blob.ts'
 import { UploadError } from './upload-error.ts'
 import { type SessionContext, UploadSession } from './upload-session.ts'
 
@@ -90,7 +91,7 @@ export class Uploads {
     }
     for (const name of await readdir(ingestFolder(root))) {
       const id = uploadIdOf(name)
-      if (id !== undefined && !this.#held.has(id)) await rm(join(ingestFolder(root), name), { force: true })
+      if (id !== undefined && !this.#held.has(id)) await unlink(join(ingestFolder(root), name)).catch(ignoreMissing)
     }
     await this.#sweep()
     this.#timer = setInterval(() => {

@@ -137,6 +137,7 @@ export class ExternalBlobs {
    * it and the wanted one is not, they are asked first: most likely one answer is enough then.
    */
   async #holder(repository: string, digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+    if (this.#lookups.find(repository, digest)) return repository
     const known = this.#placements.repositoriesOf(digest)
     const others = known.filter(name => name !== repository).slice(0, 3)
     const names = known.includes(repository) ? [repository, ...others] : [...others, repository]
