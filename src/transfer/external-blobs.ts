@@ -123,13 +123,20 @@ export class ExternalBlobs {
 
   async #place(repository: string, blob: Descriptor, signal: AbortSignal): Promise<void> {
     const holder = await this.#holder(repository, blob.digest, signal)
-    if (holder !== repository) {
-      const mounted = holder !== undefined && (await this.#registry.mountBlob(repository, blob.digest, holder, signal))
+    if (holder !== repository && !(await this.#mount(repository, blob, holder, signal))) {
       const open = (offset: number, buffers: SendBuffers) => this.#open({ repository, blob, offset }, buffers, signal)
-      if (mounted) this.#holds(repository, blob.digest)
-      else await this.#upload(repository, blob, open, signal)
+      await this.#upload(repository, blob, open, signal)
     }
     await this.#staging.remove(blob.digest)
+  }
+
+  /** Whether the repository has the blob now: from the other one, or of its own, where a registry that mounts nothing was never asked. */
+  async #mount(repository: string, { digest }: Descriptor, holder: string | undefined, signal: AbortSignal) {
+    if (holder === undefined) return false
+    if (!(await this.#registry.mountBlob(repository, digest, holder, signal)))
+      return await this.#isHeld(repository, digest, signal)
+    this.#holds(repository, digest)
+    return true
   }
 
   /**

@@ -67,19 +67,33 @@ export class Slots {
   }
 
   #serve(): void {
-    for (let next = first(this.#waiters); next && this.#hasRoom(); next = first(this.#waiters)) {
+    for (let next = first(this.#waiters); next && this.#hasRoomFor(next); next = first(this.#waiters)) {
       if (this.#holders.size === 0) this.#throughput?.begin()
       this.#waiters.splice(this.#waiters.indexOf(next), 1)
       next.grant(this.#hand(next.urgency))
     }
-    if (this.#waiters.length > 0 && this.#holders.size < this.#limit) this.#throughput?.look(() => this.#serve())
+    if (this.#waiters.length > 0) this.#throughput?.look(() => this.#serve())
     else this.#throughput?.rest()
     this.#preempt()
   }
 
-  #hasRoom(): boolean {
+  /** Enough for those that move is not enough for what is more urgent: it need not cut one of them while there are turns. */
+  #hasRoomFor(next: Waiter): boolean {
     const count = this.#holders.size
-    return count < this.#limit && (count < always || !this.#throughput?.isAmple)
+    if (count < always || count >= this.#limit || !this.#throughput?.isAmple) return count < this.#limit
+    return this.#isBefore(next, this.#leastUrgent())
+  }
+
+  #isBefore(next: Waiter, holder: Holder | undefined): boolean {
+    return holder !== undefined && compareUrgency(next.urgency(), holder.urgency()) < 0
+  }
+
+  #leastUrgent(): Holder | undefined {
+    return [...this.#holders].reduce<Holder | undefined>(
+      (least, holder) =>
+        least === undefined || compareUrgency(holder.urgency(), least.urgency()) >= 0 ? holder : least,
+      undefined,
+    )
   }
 
   #hand(urgency: () => Urgency): Slot {
@@ -97,15 +111,9 @@ export class Slots {
   #preempt(): void {
     const next = first(this.#waiters)
     if (!next) return
-    const holders = [...this.#holders]
-    if (holders.some(holder => holder.controller.signal.aborted)) return
-    const least = holders.reduce<Holder | undefined>(
-      (least, holder) =>
-        least === undefined || compareUrgency(holder.urgency(), least.urgency()) >= 0 ? holder : least,
-      undefined,
-    )
-    if (least && compareUrgency(next.urgency(), least.urgency()) < 0)
-      least.controller.abort(new GiveWay('a more urgent transfer waits'))
+    if ([...this.#holders].some(holder => holder.controller.signal.aborted)) return
+    const least = this.#leastUrgent()
+    if (least && this.#isBefore(next, least)) least.controller.abort(new GiveWay('a more urgent transfer waits'))
   }
 }
 

@@ -64,6 +64,19 @@ t.test(
   },
 )
 
+t.test('what somebody else has put into the wanted repository is not sent again where nothing is mounted', async t => {
+  const { upstream, registry, site } = await start(t, { mounts: false })
+  const shared = { seed: 'shared', bytes: 30_000 }
+  const two = image({ seed: 'two', layers: [shared] })
+  offer(upstream, 'mecm/one', '1', image({ seed: 'one', layers: [shared] }))
+  offer(upstream, 'mecm/two', '1', two)
+  offer(registry, 'mecm/two', 'other', two)
+  await bring(site, wish(`${upstream.host}/mecm/one:1`))
+  registry.clearLog()
+  await bring(site, wish(`${upstream.host}/mecm/two:1`))
+  t.equal(registry.count({ kind: 'upload', method: 'PUT' }), 0)
+})
+
 t.test('of a blob that the registry has just acknowledged it is not asked again; later it is', async t => {
   const { upstream, registry, site } = await start(t)
   offer(upstream, 'mecm/app', '1', image({ layers: [2000] }))

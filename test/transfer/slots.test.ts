@@ -101,10 +101,25 @@ t.test('where two bring enough, a third waits until they do not', async t => {
   await bring(1 * MiB)
   t.equal(turns.length, 5, 'as many at once as may be')
   await bring(100 * MiB)
-  turns[1]?.release()
+  for (const done of [1, 2]) turns[done]?.release()
   await clock.pass(0)
-  t.equal(turns.length, 6, 'what they bring is looked at only where it decides')
-  t.equal(clock.timers, 0, 'and not while nobody waits')
+  t.equal(turns.length, 5, 'enough again: two are left')
+  turns[3]?.release()
+  await clock.pass(0)
+  t.equal(turns.length, 6)
+  t.equal(clock.timers, 0, 'nobody waits, so nobody looks')
+})
+
+t.test('where two bring enough, a more urgent one takes a free turn and cuts nobody', async t => {
+  const slots = new Slots(3, new Throughput(new VirtualClock(0), () => 0))
+  const held = [await slots.acquire(at(50), never), await slots.acquire(at(50), never)]
+  const waiting = slots.acquire(at(50), never)
+  held.push(await slots.acquire(at(90), never))
+  t.notOk(held.some(turn => turn.signal.aborted))
+  const another = slots.acquire(at(90), never)
+  t.equal(held.filter(turn => turn.signal.aborted).length, 1, 'none is free')
+  for (const turn of held) turn.release()
+  for (const turn of await Promise.all([another, waiting])) turn.release()
 })
 
 t.test('every beginning after a rest is measured anew', async t => {

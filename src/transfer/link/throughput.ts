@@ -29,6 +29,7 @@ export class Throughput {
 
   /** Transfers begin where there were none. */
   begin(): void {
+    this.rest() // a look that was asked for before would see too little
     this.#isAmple = true
     this.#last = { at: this.#clock.monotonic(), bytes: this.#received() }
   }
