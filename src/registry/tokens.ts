@@ -61,13 +61,16 @@ export class Authorizer {
     this.#options = options
   }
 
-  /** The `Authorization` to send with a first try, as far as the registry's ways are known; undefined before the first 401. */
+  /**
+   * The `Authorization` to send with a first try, as far as the registry's ways are known; undefined before the first 401, and
+   * where a token is needed after a token server has failed.
+   */
   async current(scopes: readonly string[], about: Doing, signal: AbortSignal): Promise<string | undefined> {
     const scheme = this.#scheme
-    if (scheme === undefined || scheme.kind === 'basic') return scheme?.header
+    if (scheme?.kind === 'basic') return scheme.header
     const kept = this.#tokens.get(scopeKey(scopes))
     if (kept !== undefined && kept.staleAt > this.#options.now()) return kept.header
-    return await this.#fresh(scheme, scopes, [], about, signal)
+    return scheme && (await this.#fresh(scheme, scopes, [], about, signal))
   }
 
   /**
@@ -120,8 +123,8 @@ export class Authorizer {
         return token
       })
       .catch(error => {
-        // The registry may name another server by now; and only by asking it first is it known to be there.
-        this.#scheme = undefined
+        // The registry may name another server by now, or has done so; and only by asking it first is it known to be there.
+        if (isSameServer(this.#scheme, server)) this.#scheme = undefined
         throw error
       })
       .finally(() => this.#underWay.delete(key))
@@ -180,6 +183,10 @@ export class Authorizer {
     }
     return { realm, service: challenge.parameters.get('service') }
   }
+}
+
+function isSameServer(scheme: Scheme | undefined, { realm, service }: TokenServer): boolean {
+  return scheme?.kind === 'bearer' && scheme.realm.href === realm.href && scheme.service === service
 }
 
 function tokenRequest(

@@ -68,6 +68,24 @@ t.test('Bearer: renewed before it runs out, and after a 401', async t => {
   t.same(await statuses(), ['manifest 401', 'token 200', 'manifest 200'], 'the registry forgot it')
 })
 
+t.test('Bearer: a token is shown as long as it is good, though another could not be had', async t => {
+  const { fake, registry } = await startPair(t, { auth: { ...bearer, expiresInSeconds: 600 } }, { host: login })
+  for (const name of ['mecm/a', 'mecm/b']) fake.putImage(name, '1', [])
+  const asked = async (repository: string) => {
+    fake.clearLog()
+    const isThere = await registry.resolve(repository, '1', unending).then(
+      () => true,
+      () => false,
+    )
+    return [isThere, ...fake.requests.map(request => `${request.kind} ${request.status}`)]
+  }
+  t.same(await asked('mecm/a'), [true, 'manifest 401', 'token 200', 'manifest 200'])
+  fake.fault({ kind: 'token' }, { do: 'status', status: 503 }, 1)
+  t.same(await asked('mecm/b'), [false, 'token 503'])
+  t.same(await asked('mecm/a'), [true, 'manifest 200'])
+  t.same(await asked('mecm/b'), [true, 'manifest 401', 'token 200', 'manifest 200'], 'the registry is asked first')
+})
+
 t.test('Bearer: a token that never helps ends after one further try', async t => {
   const { fake, registry } = await startPair(t, { auth: bearer }, { host: login })
   fake.fault(
