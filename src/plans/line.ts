@@ -8,9 +8,6 @@ import { RunReport, type Why } from './run-report.ts'
 import type { Phase } from './status.ts'
 import { readStatus } from './status-book.ts'
 
-/** Where the link is back again and again, and nothing is gained, a plan is left alone for so long after its last try. Milliseconds. */
-const leastWaitMs = 60_000
-
 /** A plan that is wanted and has not ended. */
 export interface Entry {
   readonly plan: Plan
@@ -34,6 +31,8 @@ export interface Entry {
   failures: number
   /** Whether the link's return has ended its wait, and nothing was gained since. */
   woken: boolean
+  /** Whether the pass for which it was woken has not ended yet. */
+  justWoken: boolean
 }
 
 export interface LastError {
@@ -53,7 +52,7 @@ export function createEntry(plan: Plan, row: StatusRow, progress: ProgressOption
   return {
     ...{ plan, run: row.run, report, meter: new ProgressMeter(report, progress), published: new Map() },
     ...{ told: last.reason === 'Queue', started: row.started, parked: undefined, last: undefined },
-    ...{ nextTryAt: undefined, lastError: undefined, failures: 0, woken: false },
+    ...{ nextTryAt: undefined, lastError: undefined, failures: 0, woken: false, justWoken: false },
   }
 }
 
@@ -76,10 +75,4 @@ export function compareTurns(a: Pick<Entry, 'plan' | 'run'>, b: Pick<Entry, 'pla
 /** Whether one should run in the other's place: for its priority or its deadline, not for having come earlier. */
 export function precedes(a: Pick<Entry, 'plan'>, b: Pick<Entry, 'plan'>): boolean {
   return compareUrgency(a.plan, b.plan) < 0
-}
-
-/** Milliseconds that a plan still waits when the link is back: none, unless its last return was of no use. */
-export function waitWhenBack({ woken, lastError }: Pick<Entry, 'woken' | 'lastError'>, now: number): number {
-  const since = now - (lastError?.at ?? 0)
-  return woken ? Math.min(Math.max(leastWaitMs - since, 0), leastWaitMs) : 0
 }

@@ -3,7 +3,7 @@
  * link is closed to, waits outside the line. What is in the line follows the plans' statuses on disk: the intake changes those, and says so.
  */
 import type { Logger } from 'pino'
-import { type BackoffOptions, backoffMs } from '../oci/backoff.ts'
+import type { BackoffOptions } from '../oci/backoff.ts'
 import type { State } from '../state/database.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
@@ -11,7 +11,7 @@ import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
 import { findRemovals } from './conflicts.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Intake } from './intake.ts'
-import { compareTurns, createEntry, type Entry, precedes, type Standing, waitWhenBack } from './line.ts'
+import { compareTurns, createEntry, type Entry, precedes, type Standing } from './line.ts'
 import { pinsOf } from './pins.ts'
 import type { ProgressOptions } from './progress.ts'
 import { runPass } from './run.ts'
@@ -19,9 +19,7 @@ import type { Outcome, RunContext } from './run-context.ts'
 import type { RunReport, Why } from './run-report.ts'
 import { formatTime, isTerminal, joinTexts, type Phase } from './status.ts'
 import type { StatusBook, StatusChange } from './status-book.ts'
-
-/** No registry is obeyed that asks for a longer wait, in milliseconds. */
-const longestRetryAfterMs = 24 * 60 * 60 * 1000
+import { type Setback, waitAfter, waitWhenBack } from './waits.ts'
 
 export interface QueueOptions {
   readonly state: Pick<State, 'db'>
@@ -105,7 +103,7 @@ export class PlanQueue {
     for (const entry of this.#entries.values()) {
       if (entry.parked === undefined || entry.last?.why.reason !== 'Link') continue
       const ms = waitWhenBack(entry, now)
-      entry.woken = true
+      entry.woken = entry.justWoken = true
       if (ms === 0) this.#endWait(entry)
       else if (now + ms < (entry.nextTryAt ?? 0)) this.#waitFor(entry, ms)
     }
@@ -217,7 +215,7 @@ export class PlanQueue {
       .then(() => this.#pass(entry, controller.signal))
       .catch(error => {
         this.#options.logger.error({ plan: name, err: error }, 'the result of a run could not be written down')
-        this.#backOff(entry, 0)
+        this.#backOff(entry, { reason: 'Retry', retryAfterMs: 0 })
       })
       .finally(() => {
         this.#running.delete(name)
@@ -239,6 +237,7 @@ export class PlanQueue {
   }
 
   #conclude(entry: Entry, outcome: Outcome): void {
+    if (entry.report.gained) entry.woken = false
     if (outcome.kind === 'wait') {
       this.#waitForRetry(entry, outcome)
       return
@@ -256,18 +255,17 @@ export class PlanQueue {
   }
 
   #waitForRetry(entry: Entry, outcome: Extract<Outcome, { kind: 'wait' }>): void {
-    const next = formatTime(this.#options.now() + this.#backOff(entry, outcome.retryAfterMs))
+    const next = formatTime(this.#options.now() + this.#backOff(entry, outcome))
     const { reason, message, hint } = outcome
     this.#record(entry, 'Waiting', { reason, message: `${message}; next try at ${next}`, hint })
   }
 
   /** Takes the entry out of the line until its next try. Gives the milliseconds until then. */
-  #backOff(entry: Entry, retryAfterMs: number): number {
+  #backOff(entry: Entry, setback: Setback): number {
     if (this.#entries.get(entry.plan.name) !== entry) return 0
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
-    const asked = Math.min(retryAfterMs, longestRetryAfterMs)
-    const delay = Math.max(backoffMs(entry.failures, this.#options.retry), asked)
-    if (entry.report.gained) entry.woken = false
+    const delay = waitAfter(setback, entry, this.#options.retry)
+    entry.justWoken = false
     this.#waitFor(entry, delay)
     return delay
   }
@@ -284,6 +282,7 @@ export class PlanQueue {
     const { engine } = this.#options
     const { reason, message } = obstacle
     entry.failures = 0
+    entry.justWoken = false
     this.#record(entry, 'Waiting', { reason, message, hint: new LinkClosed(obstacle).hint })
     const check = () => soonest(blocked.map(request => engine.obstacle(request, entry.plan)))
     this.#park(entry, () => engine.link.whenClear(check, () => this.#endWait(entry)))

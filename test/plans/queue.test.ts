@@ -249,6 +249,30 @@ t.test('a link that is back for nothing is believed once, then once a minute, un
   await site.reached('a', 'Ready')
 })
 
+t.test('a link that comes back haltingly is given another try within a minute, once', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = (retryAfterMs?: number) => new ImageError('DNS', 'no', retryAfterMs ? { retryAfterMs } : {})
+  const waits = async (name: string, least: number, most: number) => {
+    await site.reached(name, 'Resolving')
+    const { message } = await site.reached(name, 'Waiting', 'Retry')
+    const wait = Date.parse(/next try at (.*)$/.exec(message ?? '')?.[1] ?? '') - site.clock
+    t.ok(least <= wait && wait <= most, `${name}: ${wait} ms`)
+  }
+  site.engine.offer('cut.example/a:1', { content: 'a', blobs: [], resolveErrors: [away(), away(), away()] })
+  site.engine.offer('cut.example/b:1', { content: 'b', blobs: [], resolveErrors: [away(), away(120_000)] })
+  site.engine.cutOff.add('cut.example')
+  for (const name of ['a', 'b']) {
+    site.send(planOf(name, [`cut.example/${name}:1`]))
+    await site.reached(name, 'Waiting', 'Link')
+  }
+  site.engine.cutOff.clear()
+  site.plans.linkIsBack()
+  await Promise.all([waits('a', 29_000, 60_000), waits('b', 119_000, 121_000)])
+  site.plans.retry('a')
+  await waits('a', 299_000, 600_000)
+})
+
 t.test('the link’s return puts no try off', async t => {
   const site = new PlanSite(t.testdir(), { retry: { firstMs: 10_000, maxMs: 10_000 } }).start()
   t.teardown(() => site.stop())
