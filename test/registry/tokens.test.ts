@@ -86,6 +86,25 @@ t.test('Bearer: a token is shown as long as it is good, though another could not
   t.same(await asked('mecm/b'), [true, 'manifest 401', 'token 200', 'manifest 200'], 'the registry is asked first')
 })
 
+t.test('Bearer: a token server that fails does not take its successor along', async t => {
+  const [former, present] = await Promise.all([startFake(t, { auth: bearer }), startFake(t, { auth: bearer })])
+  const { fake, registry } = await startPair(t, {}, { host: login, stallTimeoutMs: 300 })
+  for (const name of ['mecm/a', 'mecm/b', 'mecm/c']) fake.putImage(name, '1', [])
+  const names = (server: typeof fake) => {
+    const headers = { 'www-authenticate': `Bearer realm="${server.url}/token"` }
+    fake.fault({ kind: 'manifest' }, { do: 'status', status: 401, headers }, 1)
+  }
+  former.fault({ kind: 'token' }, { do: 'hang' }, 1)
+  names(former)
+  const failing = t.rejects(registry.resolve('mecm/a', '1', unending), { code: 'TIMEOUT', host: former.host })
+  while (former.count({ kind: 'token' }) === 0) await new Promise(resolve => setImmediate(resolve))
+  names(present)
+  await registry.resolve('mecm/b', '1', unending)
+  await failing
+  await registry.resolve('mecm/c', '1', unending)
+  t.equal(present.count({ kind: 'token' }), 2, 'the last one without a 401 before it')
+})
+
 t.test('Bearer: a token that never helps ends after one further try', async t => {
   const { fake, registry } = await startPair(t, { auth: bearer }, { host: login })
   fake.fault(
