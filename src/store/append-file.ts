@@ -24,6 +24,8 @@ export interface AppendFileOptions {
   readonly taken: (bytes: Uint8Array) => void
   /** The first `offset` bytes are on the disk itself. One that throws while bytes come is told of more with the next sync. */
   readonly synced: (offset: number) => void
+  /** A sync has failed, and nothing beyond the first `offset` bytes is to be trusted any more. Called once, at once; it may not throw. */
+  readonly broken: (offset: number) => void
 }
 
 /**
@@ -222,6 +224,7 @@ export class AppendFile {
       await this.#file.datasync()
     } catch (error) {
       this.#broken = error
+      this.#options.broken(this.#synced)
       throw error
     }
     this.#synced = offset

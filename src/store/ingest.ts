@@ -16,6 +16,7 @@ import { AppendFile, type BlockBuffers } from './append-file.ts'
 import type { FolderSyncs } from './folder-syncs.ts'
 import { hashFile } from './hash-file.ts'
 import { blobPath, ingestPath, localError } from './layout.ts'
+import { noteLostPages } from './lost-pages.ts'
 import { NewFile } from './new-file.ts'
 import { ignoreMissing } from './stored-blob.ts'
 
@@ -109,6 +110,8 @@ export class BlobIngest {
   readonly #hash: Hash
   /** Whether the ledger has a row of it. */
   #recorded: boolean
+  /** Its file was removed, for what it holds may not be trusted. */
+  #isLost = false
   /** How far a commit has come; one that failed on a full disk goes on from there. */
   #verified = false
   #moved = false
@@ -135,6 +138,9 @@ export class BlobIngest {
       taken: bytes => hash.update(bytes),
       synced: offset => {
         if (this.#recorded && this.#state !== 'gone') context.ingests.record(descriptor.digest, offset)
+      },
+      broken: offset => {
+        if (this.#state !== 'gone') this.#distrust(offset)
       },
     })
   }
@@ -228,10 +234,11 @@ export class BlobIngest {
       await this.#file.flush()
     } catch (error) {
       // What only memory holds is fetched again; what the file holds stays.
-      this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, 'the end of an ingest was not kept')
+      const isKept = this.#recorded && !this.#file.isBroken && this.#file.written === this.offset
+      const what = isKept ? 'how much of an ingest is safe was not noted' : 'the end of an ingest was not kept'
+      this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, what)
     }
-    if (this.#file.isBroken) this.#distrust()
-    const kept = this.#file.written
+    const kept = this.#isLost ? 0 : this.#file.written
     const isWhole = !this.#file.isBroken && !this.#verified && kept === this.offset
     const resting = isWhole ? { hash: this.#hash, bytes: kept } : undefined
     await this.#letGo({ committed: false, kept, replaced: 0, ...(resting && { resting }) })
@@ -253,15 +260,13 @@ export class BlobIngest {
     this.#recorded = true
   }
 
-  /** After a sync that failed, the next opening takes the file as after a reboot: what may be lost can be read for a while. */
-  #distrust(): void {
-    const { ingests, logger } = this.#context
+  /** After a sync that failed, the next opening takes the file as after a reboot. */
+  #distrust(synced: number): void {
+    const { root, ingests, logger } = this.#context
     const { digest, size } = this.descriptor
-    try {
-      ingests.open(digest, { size, synced: this.#file.synced, bootId: undefined })
-    } catch (error) {
-      logger.error({ err: error, digest }, 'an ingest may go on from bytes that the disk has lost')
-    }
+    const note = () => ingests.open(digest, { size, synced, bootId: undefined })
+    if (noteLostPages(ingestPath(root, digest), note, logger)) this.#recorded = true
+    else this.#isLost = true
   }
 
   /** A crash between any two of these steps leaves a blob that is whole, or an ingest that goes on; see ContentStore.start. */

@@ -13,6 +13,7 @@ import type { UploadRecord, UploadRows } from '../state/uploads.ts'
 import { AppendFile, BlockBuffers } from './append-file.ts'
 import { hashFile } from './hash-file.ts'
 import { localError, uploadPath } from './layout.ts'
+import { noteLostPages } from './lost-pages.ts'
 import { fileSize, ignoreMissing } from './stored-blob.ts'
 import { UploadError } from './upload-error.ts'
 
@@ -159,6 +160,7 @@ export class UploadSession {
           rows.record(this.id, offset)
           this.#synced = offset
         },
+        broken: offset => this.#distrust(offset),
       })
     } catch (error) {
       await file.close()
@@ -199,17 +201,23 @@ export class UploadSession {
       await file.datasync()
       this.#synced = this.#offset
     } catch (error) {
+      this.#distrust(this.#synced)
       this.#fallBack() // the next sync would know nothing of the pages that this one has lost
       throw error
     }
   }
 
-  /** Only what was synced before can be trusted, and not the running hash: not by a later process of this boot either. */
+  /** After a sync that failed, a later process of this boot takes the file as after a reboot. */
+  #distrust(synced: number): void {
+    const { rows, logger } = this.#context
+    const note = () => rows.open(this.id, { algorithm: this.#algorithm, synced, bootId: undefined })
+    this.#synced = noteLostPages(this.path, note, logger) ? synced : 0
+  }
+
+  /** Only what is synced counts, and not the running hash. */
   #fallBack(): void {
     this.#offset = this.#synced
     this.#startOver(this.#algorithm)
-    const { rows } = this.#context
-    rows.open(this.id, { algorithm: this.#algorithm, synced: this.#synced, bootId: undefined })
   }
 
   #startOver(algorithm: DigestAlgorithm): void {
@@ -224,11 +232,13 @@ export class UploadSession {
       await file.flush()
     } catch (error) {
       // A full disk took what it took.
-      if (!file.isBroken && localError(error, '').code === 'NO_SPACE') this.#offset = file.written
+      if (localError(error, '').code === 'NO_SPACE') this.#offset = file.written
       else this.#fallBack()
       throw error
     } finally {
-      await file.close()
+      await file.close().finally(() => {
+        if (file.isBroken) this.#fallBack() // only now has the last sync ended
+      })
     }
   }
 

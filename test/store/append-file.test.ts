@@ -53,6 +53,7 @@ function openAppend(
     syncMs: 60_000,
     taken: bytes => hash.update(bytes),
     synced,
+    broken: offset => void file.log.push(`broken ${offset}`),
   })
   return { append, hash }
 }
@@ -139,7 +140,7 @@ t.test('after a sync that failed no other is begun, though a write waited for it
   await append.close()
   t.same(
     file.log.filter(entry => entry !== 'write'),
-    ['sync 4000', 'close'],
+    ['sync 4000', 'broken 0', 'close'],
   )
   t.equal(append.synced, 0)
   t.ok(append.isBroken)

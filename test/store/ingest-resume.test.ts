@@ -176,6 +176,47 @@ t.test('after a sync that failed, only what was synced before is gone on from', 
   t.same(ingests.list(), [])
 })
 
+t.test('after a sync that failed and could not be noted, nothing is gone on from', async t => {
+  const { store, ingests, again } = await openContentStore(t)
+  const content = seededBytes('lost, not noted', 50_000)
+  const blob = blobOf(content)
+  const first = await store.openIngest(blob)
+  await writeInChunks(first, content, 3000, 30_000)
+  await first.close()
+  const second = await store.openIngest(blob)
+  await second.write(content.subarray(30_000))
+  const { open } = ingests
+  ingests.open = () => {
+    throw new Error('disk I/O error')
+  }
+  await failNextSync()
+  await t.rejects(second.commit(), { message: /lost pages/ })
+  await second.close()
+  ingests.open = open
+  t.equal(store.arrived(blob), 0)
+  t.equal((await again()).arrived(blob), 0)
+  const third = await store.openIngest(blob)
+  t.equal(third.offset, 0)
+  await writeInChunks(third, content)
+  await third.commit()
+  t.same(await store.readBytes(blob.digest), content)
+})
+
+t.test('a kill right after a sync that failed leaves only what was synced before', async t => {
+  const { store, again } = await openContentStore(t)
+  const content = seededBytes('lost and killed', 50_000)
+  const blob = blobOf(content)
+  const first = await store.openIngest(blob)
+  await writeInChunks(first, content, 3000, 30_000)
+  await first.close()
+  const second = await store.openIngest(blob)
+  t.teardown(() => second.close())
+  await second.write(content.subarray(30_000))
+  await failNextSync()
+  await t.rejects(second.commit(), { message: /lost pages/ })
+  t.equal((await again()).arrived(blob), 30_000)
+})
+
 t.test('a small blob that the disk did not take comes again as a whole', async t => {
   const { store } = await openContentStore(t)
   const content = seededBytes('small and lost', 5000)

@@ -311,3 +311,23 @@ t.test('a sync that fails at the end of an upload', async t => {
   await store.uploads.append(repository, id, body(content.subarray(4000)))
   t.equal(await store.uploads.finish(repository, id, digestOf(content)), 9000)
 })
+
+t.test('after a sync that failed and could not be noted, the upload starts over', async t => {
+  const dir = t.testdir()
+  const first = await openTestStore(t, { dir, bootId: 'boot-1' })
+  const content = bytesOf(9000)
+  const { id } = first.store.uploads.create(repository)
+  await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  first.state.db.exec(
+    `CREATE TEMP TRIGGER fault BEFORE UPDATE ON main.uploads WHEN new.boot_id IS NULL
+     BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END`,
+  )
+  await failNextSync()
+  await t.rejects(first.store.uploads.append(repository, id, body(content.subarray(4000))), { message: /lost pages/ })
+  t.equal(first.store.uploads.find(repository, id)?.offset, 0)
+  await first.stop()
+  const { store } = await openTestStore(t, { dir, bootId: 'boot-1' })
+  t.equal(store.uploads.find(repository, id)?.offset, 0, 'in another process of the same boot, too')
+  await store.uploads.append(repository, id, body(content))
+  t.equal(await store.uploads.finish(repository, id, digestOf(content)), 9000)
+})
