@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { backoffMs } from '../oci/backoff.ts'
+import { toImageError } from '../oci/errors.ts'
 import { type PlatformFilter, parsePlatform } from '../oci/platform.ts'
 import { parseReference } from '../oci/reference.ts'
 import { judge } from '../plans/outlook.ts'
@@ -10,7 +11,7 @@ import type { Plan } from '../plans/plan.ts'
 import { runPass } from '../plans/run.ts'
 import type { Outcome, RunContext } from '../plans/run-context.ts'
 import { RunReport, type Why } from '../plans/run-report.ts'
-import { finishStatus, type Phase, type PlanProgress, type PlanStatus } from '../plans/status.ts'
+import { describeError, finishStatus, type Phase, type PlanProgress, type PlanStatus } from '../plans/status.ts'
 import { LinkClosed } from '../transfer/link/obstacle.ts'
 import { Engine } from './engine.ts'
 
@@ -98,17 +99,24 @@ class Pull {
       for (let passes = 1; ; passes++) {
         const outcome = await runPass(context, this.#options.signal)
         const end = this.#endOf(outcome, passes)
-        if (end) {
-          // A plan's status is written durably, and with it all before it; of a pull none is, and an image may have no tag.
-          this.#engine.state.sync()
-          return this.#tell(end.phase, end.why)
-        }
+        if (end) return end.phase === 'Ready' ? this.#ready(end.why) : this.#tell(end.phase, end.why)
         const wait = backoffMs(passes, backoff)
         await sleep(wait, undefined, { signal: this.#options.signal })
       }
     } finally {
       clearInterval(timer)
     }
+  }
+
+  /** A plan's status is written durably, and with it all before it; of a pull none is, and an image may have no tag. */
+  #ready(why: Why): PlanStatus {
+    try {
+      this.#engine.state.sync()
+    } catch (thrown) {
+      const error = toImageError(thrown)
+      return this.#tell('Failed', { reason: error.code, message: describeError(error), hint: error.hint })
+    }
+    return this.#tell('Ready', why)
   }
 
   /** How the pull ends with that outcome, or nothing when another pass follows. */

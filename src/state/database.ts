@@ -32,7 +32,7 @@ export class State {
     this.#lock = lock
   }
 
-  /** Puts on the disk what was committed without waiting for it; see unsynced.ts. */
+  /** Puts on the disk what was committed without waiting for it; see unsynced.ts. @throws SqliteError, as where the disk is full. */
   sync(): void {
     this.db.pragma('wal_checkpoint(PASSIVE)')
   }

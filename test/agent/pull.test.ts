@@ -4,6 +4,7 @@ import Database from 'better-sqlite3'
 import t from 'tap'
 import { pullImages } from '../../src/agent/pull.ts'
 import { loadConfig } from '../../src/config.ts'
+import { State } from '../../src/state/database.ts'
 import { FakeRegistry } from '../fixtures/fake-registry.ts'
 import { seededBytes } from '../fixtures/layers.ts'
 import { silent } from '../fixtures/state-folder.ts'
@@ -41,4 +42,31 @@ upstreams: [{host: "${upstream.host}", plainHttp: true}]
   t.match(db.prepare('SELECT repository, digest FROM manifests').all(), [
     { repository: 'mecm/web', digest: root.digest },
   ])
+})
+
+t.test('a pull that could not be made durable has failed, and says why', async t => {
+  const upstream = await FakeRegistry.start()
+  t.teardown(() => upstream.stop())
+  upstream.putImage('mecm/web', '1', [seededBytes('web', 5000)])
+  const yaml = `
+agent: {id: a, stateDir: state, platforms: [linux/amd64]}
+registry: {embedded: {listen: "127.0.0.1:0"}}
+upstreams: [{host: "${upstream.host}", plainHttp: true}]
+`
+  const { config } = loadConfig({ file: join(t.testdir({ 'a.yaml': yaml }), 'a.yaml'), env: {} })
+  t.intercept(State.prototype, 'sync', {
+    value: () => {
+      throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
+    },
+  })
+  const status = await pullImages(
+    config,
+    { references: [`${upstream.host}/mecm/web:1`] },
+    {
+      ...{ logger: silent, version: '0.0.0', signal: new AbortController().signal },
+      onStatus: () => {},
+      onProgress: () => {},
+    },
+  )
+  t.match(status, { phase: 'Failed', reason: 'NO_SPACE' })
 })
