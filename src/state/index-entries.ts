@@ -39,7 +39,7 @@ interface Page {
   limit: number
 }
 
-/** Two milliseconds of reading. */
+/** In entries. Tags are read in order; among roots, every tagged manifest up to the page's end is looked at, too, and takes its time. */
 const usualPage = 500
 
 export class IndexEntries {
@@ -55,7 +55,7 @@ export class IndexEntries {
   /**
    * Every manifest that neither a tag nor another manifest of its repository leads to and every referrer, then every tag. Between two
    * pages others may write: each entry is told as it stood when its page was read. The tags come last, so that what is just getting one
-   * is told twice and never left out.
+   * is told twice and not left out. What loses or changes its tag meanwhile can be: until the file is written anew, as after every change.
    */
   *pages(): Generator<readonly IndexEntry[]> {
     const { roots, tags } = this.#sql
