@@ -153,14 +153,19 @@ t.test('what an opening has cut is cut, though it is aborted then', async t => {
   t.equal(await store.usedBytes(), 4000)
 })
 
-t.test('after a sync that failed, only what was synced before is gone on from', async t => {
-  const { store, ingests, again } = await openContentStore(t)
-  const content = seededBytes('lost', 50_000)
+/** A store with an ingest of a blob of 50,000 bytes, 30,000 of which an earlier opening has made safe. */
+async function openWithSynced(t: Test, name: string) {
+  const opened = await openContentStore(t)
+  const content = seededBytes(name, 50_000)
   const blob = blobOf(content)
-  const first = await store.openIngest(blob)
-  await writeInChunks(first, content, 3000, 30_000)
-  await first.close()
-  const second = await store.openIngest(blob)
+  const earlier = await opened.store.openIngest(blob)
+  await writeInChunks(earlier, content, 3000, 30_000)
+  await earlier.close()
+  return { ...opened, content, blob, ingest: await opened.store.openIngest(blob) }
+}
+
+t.test('after a sync that failed, only what was synced before is gone on from', async t => {
+  const { store, ingests, again, content, blob, ingest: second } = await openWithSynced(t, 'lost')
   await second.write(content.subarray(30_000))
   await failNextSync()
   await t.rejects(second.commit(), { message: /lost pages/ })
@@ -177,13 +182,7 @@ t.test('after a sync that failed, only what was synced before is gone on from', 
 })
 
 t.test('after a sync that failed and could not be noted, nothing is gone on from', async t => {
-  const { store, ingests, again } = await openContentStore(t)
-  const content = seededBytes('lost, not noted', 50_000)
-  const blob = blobOf(content)
-  const first = await store.openIngest(blob)
-  await writeInChunks(first, content, 3000, 30_000)
-  await first.close()
-  const second = await store.openIngest(blob)
+  const { store, ingests, again, content, blob, ingest: second } = await openWithSynced(t, 'lost, not noted')
   await second.write(content.subarray(30_000))
   const { open } = ingests
   ingests.open = () => {
@@ -203,13 +202,7 @@ t.test('after a sync that failed and could not be noted, nothing is gone on from
 })
 
 t.test('a kill right after a sync that failed leaves only what was synced before', async t => {
-  const { store, again } = await openContentStore(t)
-  const content = seededBytes('lost and killed', 50_000)
-  const blob = blobOf(content)
-  const first = await store.openIngest(blob)
-  await writeInChunks(first, content, 3000, 30_000)
-  await first.close()
-  const second = await store.openIngest(blob)
+  const { again, content, blob, ingest: second } = await openWithSynced(t, 'lost and killed')
   t.teardown(() => second.close())
   await second.write(content.subarray(30_000))
   await failNextSync()

@@ -278,12 +278,18 @@ async function waitFor(holds: () => boolean): Promise<void> {
   throw new Error('it did not come about within 5 s')
 }
 
-t.test('after a sync that failed, only what was synced before counts', async t => {
+/** A store in this folder, with an upload of which 4,000 of 9,000 bytes were taken. */
+async function openWithUpload(t: Test) {
   const dir = t.testdir()
   const first = await openTestStore(t, { dir, bootId: 'boot-1' })
   const content = bytesOf(9000)
   const { id } = first.store.uploads.create(repository)
   await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  return { dir, first, content, id }
+}
+
+t.test('after a sync that failed, only what was synced before counts', async t => {
+  const { dir, first, content, id } = await openWithUpload(t)
   await failNextSync('ENOSPC')
   await rejectsWith(t, 'NO_SPACE', first.store.uploads.append(repository, id, body(content.subarray(4000))))
   t.equal(first.store.uploads.find(repository, id)?.offset, 4000, 'though the disk said that it was full, and no more')
@@ -295,11 +301,7 @@ t.test('after a sync that failed, only what was synced before counts', async t =
 })
 
 t.test('a sync that fails at the end of an upload', async t => {
-  const dir = t.testdir()
-  const first = await openTestStore(t, { dir, bootId: 'boot-1' })
-  const content = bytesOf(9000)
-  const { id } = first.store.uploads.create(repository)
-  await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  const { dir, first, content, id } = await openWithUpload(t)
   await first.stop()
   // What a killed process had written without a sync:
   await appendFile(join(first.root, 'ingest', `upload-${id}`), content.subarray(4000))
@@ -313,11 +315,7 @@ t.test('a sync that fails at the end of an upload', async t => {
 })
 
 t.test('after a sync that failed and could not be noted, the upload starts over', async t => {
-  const dir = t.testdir()
-  const first = await openTestStore(t, { dir, bootId: 'boot-1' })
-  const content = bytesOf(9000)
-  const { id } = first.store.uploads.create(repository)
-  await first.store.uploads.append(repository, id, body(content.subarray(0, 4000)))
+  const { dir, first, content, id } = await openWithUpload(t)
   first.state.db.exec(
     `CREATE TEMP TRIGGER fault BEFORE UPDATE ON main.uploads WHEN new.boot_id IS NULL
      BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END`,
