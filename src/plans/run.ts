@@ -6,9 +6,9 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
+import { sideBySide } from '../oci/side-by-side.ts'
 import type { ImageRequest, ResolvedImage } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
-import { inTurn } from './in-turn.ts'
 import type { Needs } from './outlook.ts'
 import type { Plan } from './plan.ts'
 import type { Outcome, RunContext } from './run-context.ts'
@@ -265,7 +265,7 @@ class Pass {
 
   /** Does a step for images, a few at once. One that fails is out of the pass; a stop of the run stops them all. */
   async #eachImage(places: readonly number[], step: (at: number) => Promise<void>): Promise<void> {
-    await inTurn(places, imagesAtOnce, async at => {
+    await sideBySide(places, imagesAtOnce, async at => {
       this.#signal.throwIfAborted()
       if (this.#failures.has(at)) return
       try {

@@ -33,16 +33,17 @@ export interface AppendFileOptions {
  * would work for most. One for all the files of a store.
  */
 export class BlockBuffers {
-  readonly #bytes: number
+  /** Of each buffer. */
+  readonly bytes: number
   readonly #idle: Buffer[] = []
 
   /** @param most bytes that any file will take, where that is known: smaller ones then need less memory. */
   constructor(most = blockBytes) {
-    this.#bytes = Math.max(1, Math.min(blockBytes, most))
+    this.bytes = Math.max(1, Math.min(blockBytes, most))
   }
 
   take(): Buffer {
-    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#bytes)
+    return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.bytes)
   }
 
   /** Takes a buffer back that nobody reads or writes any more. */
@@ -61,13 +62,22 @@ const maxIdle = 16
  */
 const gatherMs = 5
 
+/** A buffer of the file's bytes, and where in the file they begin. */
+interface Block {
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 export class AppendFile {
   readonly #file: AppendTarget
   readonly #options: AppendFileOptions
   #filling: Buffer | undefined
   #filled = 0
+  /** How much of what is gathered the caller was told of by `taken`. */
+  #taken = 0
   /** The buffer whose bytes are being written, and what is left of them; a failed write leaves the rest for the next try. */
-  #writing: Buffer | undefined
+  #writing: Block | undefined
   #block: Buffer = Buffer.alloc(0)
   #position: number
   #synced: number
@@ -97,7 +107,12 @@ export class AppendFile {
 
   /** Where the next byte goes. */
   get end(): number {
-    return this.#position + this.#block.byteLength + this.#filled
+    return this.handed + this.#filled
+  }
+
+  /** Bytes that are in the file or on their way there. */
+  get handed(): number {
+    return this.#position + this.#block.byteLength
   }
 
   /** Bytes that are in the file: what a kill leaves. */
@@ -135,6 +150,30 @@ export class AppendFile {
     if (idle && this.#filled > 0) await this.#turn()
   }
 
+  /**
+   * Copies into `target` what memory holds of the bytes from `position` on, and answers how many these are; 0 where only the file has
+   * them. Who waits for what comes gets it so without a turn of the disk.
+   */
+  copyHeld(target: Uint8Array, position: number): number {
+    for (const block of [this.#gathered, this.#writing]) {
+      if (block === undefined || position < block.start || position >= block.end) continue
+      const bytes = block.buffer.subarray(position - block.start, block.end - block.start)
+      const count = Math.min(bytes.byteLength, target.byteLength)
+      bytes.copy(target, 0, 0, count)
+      return count
+    }
+    return 0
+  }
+
+  /**
+   * Resolves when the caller was told of every byte by `taken`. What is all in one buffer need not be in the file for that, and stays in
+   * memory; anything more is in the file then, where a kill leaves it.
+   */
+  async takeAll(): Promise<void> {
+    if (this.handed > 0) await this.writeOut()
+    else this.#take()
+  }
+
   /** Resolves when everything that was taken is in the file, where a kill leaves it; a power loss may not. */
   async writeOut(): Promise<void> {
     if (this.#filled > 0) await this.#turn()
@@ -161,11 +200,12 @@ export class AppendFile {
   async #turn(): Promise<void> {
     await this.#settle()
     if (!this.#filling) return
-    const taken = this.#filling.subarray(0, this.#filled)
-    this.#block = taken
-    this.#writing = this.#filling
+    const untold = this.#filling.subarray(this.#taken, this.#filled)
+    this.#writing = this.#gathered
+    this.#block = this.#filling.subarray(0, this.#filled)
     this.#filling = undefined
     this.#filled = 0
+    this.#taken = 0
     this.#writtenAt = performance.now()
     this.#running = this.#write()
       .catch(() => {
@@ -174,7 +214,17 @@ export class AppendFile {
       .finally(() => {
         this.#running = undefined
       })
-    this.#options.taken(taken) // while the disk works
+    if (untold.byteLength > 0) this.#options.taken(untold) // while the disk works
+  }
+
+  #take(): void {
+    if (this.#filling && this.#taken < this.#filled)
+      this.#options.taken(this.#filling.subarray(this.#taken, this.#filled))
+    this.#taken = this.#filled
+  }
+
+  get #gathered(): Block | undefined {
+    return this.#filling && { buffer: this.#filling, start: this.handed, end: this.end }
   }
 
   /** Waits for the write under way, and tries it again where it failed. */
@@ -192,7 +242,7 @@ export class AppendFile {
       this.#position += bytesWritten
       this.#block = this.#block.subarray(bytesWritten)
     }
-    if (this.#writing) this.#options.buffers.give(this.#writing)
+    if (this.#writing) this.#options.buffers.give(this.#writing.buffer)
     this.#writing = undefined
     await this.#syncIfDue()
   }

@@ -275,8 +275,9 @@ export class ContentStore {
   /** Removes a complete blob; who has it open can read on. Whether anything still needs it is for the caller to know. */
   async remove(digest: Digest): Promise<void> {
     const size = this.sizeNow(digest)
+    if (size === undefined) return // looking is cheaper than a turn of the disk's threads that fails
     const removed = await unlink(blobPath(this.root, digest)).then(() => true, ignoreMissing)
-    if (removed) this.#completeBytes -= size ?? 0
+    if (removed) this.#completeBytes -= size
   }
 
   /** Bytes of all content, complete or still arriving. */

@@ -110,6 +110,7 @@ export class BlobIngest {
   readonly #hash: Hash
   /** Whether the ledger has a row of it. */
   #recorded: boolean
+  #hasFile: boolean
   /** Its file was removed, for what it holds may not be trusted. */
   #isLost = false
   /** How far a commit has come; one that failed on a full disk goes on from there. */
@@ -128,6 +129,7 @@ export class BlobIngest {
     this.descriptor = descriptor
     this.#context = context
     this.#recorded = found !== undefined
+    this.#hasFile = found !== undefined
     const hash = found?.hash ?? hasherFor(descriptor.digest)
     this.#hash = hash
     this.#handle = found?.file ?? new NewFile(ingestPath(context.root, descriptor.digest), () => this.#begin())
@@ -150,13 +152,18 @@ export class BlobIngest {
     return this.#file.end
   }
 
-  /** Bytes that are in the file, where {@link read} finds them. */
-  get written(): number {
-    return this.#file.written
+  /** Bytes that {@link read} finds before all of them have come. */
+  get readable(): number {
+    return this.#file.handed
   }
 
-  /** Fills `buffer` from `position` on with what is {@link written}; answers how many bytes came. Nothing of it is verified before {@link verify}. */
+  /**
+   * Fills `buffer` from `position` on with what is {@link readable}, or with any of the bytes once they are verified; answers how many came.
+   * Nothing of it is verified before {@link verify}.
+   */
   async read(buffer: Uint8Array, position: number): Promise<number> {
+    const held = this.#file.copyHeld(buffer, position)
+    if (held > 0) return held
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
     return bytesRead
   }
@@ -181,8 +188,13 @@ export class BlobIngest {
     }
   }
 
+  /** Resolves when what has come is in the file, where a kill leaves it. @throws ImageError `NO_SPACE`. */
+  async writeOut(): Promise<void> {
+    await this.#local('write', () => this.#file.writeOut())
+  }
+
   /**
-   * Verifies size and digest. It may be called again after `NO_SPACE`.
+   * Verifies size and digest. A blob that is no larger than a buffer need not be in its file yet. It may be called again after `NO_SPACE`.
    * @throws ImageError `SIZE_MISMATCH` or `DIGEST_MISMATCH`; the content is then gone. `NO_SPACE`.
    */
   async verify(): Promise<void> {
@@ -193,7 +205,7 @@ export class BlobIngest {
       await this.discard()
       throw new ImageError('SIZE_MISMATCH', message)
     }
-    await this.#local('verify', () => this.#file.writeOut())
+    await this.#local('verify', () => this.#file.takeAll())
     if (!digestMatches(this.descriptor.digest, this.#hash)) {
       await this.discard()
       throw new ImageError('DIGEST_MISMATCH', `the ${this.descriptor.size} bytes that came are not ${this.#name}`)
@@ -217,7 +229,7 @@ export class BlobIngest {
     const { root, ingests } = this.#context
     try {
       // The file first: a row without a file starts over, a file without a row would be in the way unseen.
-      await unlink(ingestPath(root, this.descriptor.digest)).catch(ignoreMissing)
+      if (this.#hasFile) await unlink(ingestPath(root, this.descriptor.digest)).catch(ignoreMissing)
       if (this.#recorded) ingests.remove(this.descriptor.digest)
     } finally {
       await this.#letGo({ committed: this.#moved, kept: 0, replaced: this.#replaced })
@@ -249,6 +261,7 @@ export class BlobIngest {
    * before the rename is a buffer's worth at most, and goes at the next start.
    */
   #begin(): void {
+    this.#hasFile = true
     if (!this.#committing) this.#record()
   }
 

@@ -40,6 +40,8 @@ export interface ExternalBlobsOptions {
 
 /** Blobs that are sent at once after they have come, and so many more while they come: each takes a MiB of memory. */
 const uploadsAtOnce = 4
+/** Besides those, blobs of one buffer each. A registry takes its time over any blob, and most of an image's are small. */
+const smallUploadsAtOnce = 8
 /** Nobody goes before those who came earlier. */
 const inOrder: Urgency = { priority: 0 }
 
@@ -50,6 +52,7 @@ export class ExternalBlobs {
   readonly #logger: Logger
   readonly #buffers = new BlockBuffers()
   readonly #turns = new Slots(uploadsAtOnce)
+  readonly #smallTurns = new Slots(smallUploadsAtOnce)
   readonly #lookups = new RecentLookups()
   #following = 0
   /** Blobs that are being placed, by repository and digest: two plans that place the same one share that, which whoever began it may stop. */
@@ -79,6 +82,8 @@ export class ExternalBlobs {
         const isFollowing = ingest.offset < blob.size
         const open = (offset: number, buffers: SendBuffers) => buffers.chunks(bytes, offset)
         try {
+          // Memory is for what is on its way
+          if (!isFollowing && this.#turnsFor(blob).isFull) await ingest.writeOut()
           await (isFollowing
             ? this.#follow(repository, blob, open, ended)
             : this.#upload(repository, blob, open, ended))
@@ -186,12 +191,16 @@ export class ExternalBlobs {
   }
 
   async #upload(repository: string, blob: Descriptor, open: Open, signal: AbortSignal): Promise<void> {
-    const turn = await this.#turns.acquire(() => inOrder, signal)
+    const turn = await this.#turnsFor(blob).acquire(() => inOrder, signal)
     try {
       await this.#send(repository, blob, open, signal)
     } finally {
       turn.release()
     }
+  }
+
+  #turnsFor({ size }: Descriptor): Slots {
+    return size <= this.#buffers.bytes ? this.#smallTurns : this.#turns
   }
 
   async #send(repository: string, blob: Descriptor, open: Open, signal: AbortSignal): Promise<void> {

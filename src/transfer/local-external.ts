@@ -7,7 +7,8 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { ImageError, toImageError } from '../oci/errors.ts'
 import { parseManifest, type RawManifest, rawManifest } from '../oci/manifest.ts'
-import type { TagChange } from '../oci/tag-change.ts'
+import { sideBySide } from '../oci/side-by-side.ts'
+import type { TagChange, TagSet } from '../oci/tag-change.ts'
 import type { Placements } from '../state/placements.ts'
 import type { TagJournal } from '../state/tag-journal.ts'
 import type { ContentStore } from '../store/content.ts'
@@ -38,6 +39,9 @@ export interface ExternalRegistryOptions {
   readonly journal: TagJournal
   readonly logger: Logger
 }
+
+/** A registry that is asked one thing after the other makes the site wait for its disk each time. */
+const requestsAtOnce = 8
 
 export class ExternalRegistry implements LocalRegistry, LocalReader {
   readonly #registry: WritableRegistry
@@ -200,21 +204,25 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     return [repository, ...others.slice(0, 3)]
   }
 
+  /** All that can be asked is asked before the first tag moves, so that readers see a mix of old and new for as short as can be. */
   async #applyChanges(changes: readonly TagChange[], signal: AbortSignal): Promise<string[]> {
+    const sets = lastOfEach(changes.filter(change => change.do === 'set'))
+    const there = await sideBySide(sets, requestsAtOnce, each => this.findTag(each.repository, each.tag, signal))
+    const moves = sets.filter((change, at) => there[at] !== change.descriptor.digest)
+    await sideBySide(moves, requestsAtOnce, change => this.#setTag(change, signal))
     const notes: string[] = []
-    for (const change of changes.filter(each => each.do === 'set')) {
-      const { repository, tag, descriptor } = change
-      if ((await this.findTag(repository, tag, signal)) === descriptor.digest) continue
-      const manifest = await this.findManifest(repository, descriptor.digest, signal)
-      if (!manifest)
-        throw new ImageError('LOCAL_REGISTRY', `${repository}@${descriptor.digest} is gone from the local registry`, {
-          side: 'local',
-        })
-      await this.#registry.putManifest(repository, { ...manifest, descriptor }, tag, signal)
-    }
     for (const change of changes.filter(each => each.do === 'remove'))
       notes.push(...(await this.#removeTag(change, signal)))
     return notes
+  }
+
+  async #setTag({ repository, tag, descriptor }: TagSet, signal: AbortSignal): Promise<void> {
+    const manifest = await this.findManifest(repository, descriptor.digest, signal)
+    if (!manifest)
+      throw new ImageError('LOCAL_REGISTRY', `${repository}@${descriptor.digest} is gone from the local registry`, {
+        side: 'local',
+      })
+    await this.#registry.putManifest(repository, { ...manifest, descriptor }, tag, signal)
   }
 
   /** Some registries can't take a tag away without taking its manifest, which other tags may need: then it stays, and that is said. */
@@ -239,4 +247,9 @@ async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
     if (['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)) return undefined
     throw error
   }
+}
+
+/** Of several changes of one tag, the one that counts. */
+function lastOfEach(sets: readonly TagSet[]): readonly TagSet[] {
+  return [...new Map(sets.map(change => [`${change.repository}:${change.tag}`, change])).values()]
 }

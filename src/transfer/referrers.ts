@@ -6,9 +6,10 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
 import { toImageError } from '../oci/errors.ts'
 import { isManifestType } from '../oci/media-types.ts'
+import { sideBySide } from '../oci/side-by-side.ts'
 import type { ReferrerAnswer } from '../state/referrer-answers.ts'
 import type { ResolvedImage } from './engine.ts'
-import { gatherTree, inGroups, maxManifests, type Walk } from './tree.ts'
+import { gatherTree, maxManifests, type Walk } from './tree.ts'
 
 /**
  * Remembers what upstream answered: content that is here is not asked about again, which is what makes a pinned image that is here cost no request.
@@ -43,7 +44,7 @@ export async function findReferrers(
   let subjects = [root, ...[...walk.gathered.manifests.values()].filter(manifest => manifest.digest !== root.digest)]
   for (let round = 0; round < maxRounds && subjects.length > 0; round++) {
     const before = new Set(walk.gathered.manifests.keys())
-    const answers = await inGroups(subjects, 4, subject => referrersOf(walk, subject.digest, memory))
+    const answers = await sideBySide(subjects, 4, subject => referrersOf(walk, subject.digest, memory))
     for (const found of answers) {
       for (const { tag, descriptor } of found.tags) tags.set(tag, descriptor)
       await gatherReferrers(walk, [...found.referrers, ...found.tags.map(each => each.descriptor)])

@@ -57,7 +57,7 @@ export class StagedIngest implements Ingest {
   async write(chunk: Uint8Array): Promise<void> {
     await this.#ingest.write(chunk)
     this.#bytes.came()
-    if (this.#mayFollow && this.#ingest.written >= leadBytes) this.#follow()
+    if (this.#mayFollow && this.#ingest.readable >= leadBytes) this.#follow()
   }
 
   /**
@@ -83,7 +83,7 @@ export class StagedIngest implements Ingest {
 
   /** As soon as there is room for one more upload, if the blob comes fast. */
   #follow(): void {
-    const perSecond = (this.#ingest.written * 1000) / (this.#now() - this.#openedAt)
+    const perSecond = (this.#ingest.readable * 1000) / (this.#now() - this.#openedAt)
     this.#mayFollow = perSecond >= leadBytes
     if (!this.#mayFollow || !this.#options.mayFollow()) return
     this.#mayFollow = false
@@ -144,6 +144,6 @@ class ArrivingBytes implements ReadAt {
   }
 
   #isThere(end: number): boolean {
-    return this.#isVerified || (end < this.size && end <= this.#ingest.written)
+    return this.#isVerified || (end < this.size && end <= this.#ingest.readable)
   }
 }

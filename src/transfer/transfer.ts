@@ -7,6 +7,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import { formatReference, type Target } from '../oci/reference.ts'
+import { sideBySide } from '../oci/side-by-side.ts'
 import type { TagChange } from '../oci/tag-change.ts'
 import { BlobFetcher } from './blob-fetcher.ts'
 import { DiskRoom } from './disk-room.ts'
@@ -23,7 +24,6 @@ import { resolveImage } from './resolve.ts'
 import { Slots } from './slots.ts'
 import { type Mirror, Sources, type Upstream } from './sources.ts'
 import { type SparseIndexes, withoutSparseIndex } from './sparse-index.ts'
-import { inGroups } from './tree.ts'
 import type { UpstreamLedger } from './upstream-ledger.ts'
 
 export interface TransferOptions {
@@ -73,7 +73,7 @@ export class Transfer implements TransferEngine {
 
   async missing(image: ResolvedImage, signal: AbortSignal): Promise<readonly Descriptor[]> {
     const { local } = this.#options
-    const missing = await inGroups(image.blobs, 8, async blob =>
+    const missing = await sideBySide(image.blobs, 8, async blob =>
       (await local.hasBlob(image.request.target.repository, blob, signal)) ? [] : [blob],
     )
     return missing.flat()
@@ -144,7 +144,7 @@ export class Transfer implements TransferEngine {
       ...image.blobs.map(content => ({ content, kind: 'blob' as const })),
       ...image.manifests.map(content => ({ content, kind: 'manifest' as const })),
     ]
-    await inGroups(kinds, 8, async ({ content, kind }) => {
+    await sideBySide(kinds, 8, async ({ content, kind }) => {
       if (await local.confirm(repository, content, kind, signal)) return
       throw notConfirmed(`the ${kind} ${content.digest} is not in ${repository}`)
     })

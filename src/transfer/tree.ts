@@ -6,6 +6,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import { isManifestType, isNonDistributable } from '../oci/media-types.ts'
 import { formatPlatform, type PlatformFilter } from '../oci/platform.ts'
+import { sideBySide } from '../oci/side-by-side.ts'
 import type { ManifestReader, ReadManifest } from './manifest-reader.ts'
 import { choosePlatforms } from './platforms.ts'
 
@@ -45,7 +46,7 @@ export async function gatherTree(walk: Walk, node: ReadManifest, depth: number):
     if (reader.count + children.length > maxManifests) {
       throw new ImageError('MANIFEST_INVALID', `the image has more than ${maxManifests} manifests`)
     }
-    const nodes = await inGroups(children, 8, child => reader.read(child.digest, child))
+    const nodes = await sideBySide(children, 8, child => reader.read(child.digest, child))
     for (const child of nodes) await gatherTree(walk, child, depth + 1)
   }
   gathered.manifests.set(node.descriptor.digest, node.descriptor)
@@ -68,13 +69,4 @@ function chooseChildren(walk: Walk, entries: readonly Descriptor[]): readonly De
   for (const platform of choice.served) walk.served.add(formatPlatform(platform))
   for (const platform of choice.offered) walk.offered.add(platform)
   return choice.chosen
-}
-
-/** Works on several at once, `size` at the most. */
-export async function inGroups<T, R>(items: readonly T[], size: number, work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = []
-  for (let at = 0; at < items.length; at += size) {
-    results.push(...(await Promise.all(items.slice(at, at + size).map(work))))
-  }
-  return results
 }
