@@ -1,12 +1,12 @@
 /** Runs jobs: in each round every contender once, in turn, so that whatever else the machine does meets them alike. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Contender, Session } from './contender.ts'
 import type { Job } from './jobs.ts'
 import { LinkEmulator } from './link-emulator.ts'
-import { writeOut } from './page-cache.ts'
+import { emptyFiles, writeOut } from './page-cache.ts'
 import { type BenchRegistry, expectImages } from './registries.ts'
 
 /** One contender's time at one job. Requests and bytes are what upstream, or the link before it, has counted. */
@@ -91,7 +91,7 @@ async function runLap(job: Job, contender: Contender, options: RaceOptions): Pro
   } finally {
     await session?.close()
     await link?.stop()
-    await rm(dir, { recursive: true, force: true })
+    await emptyFiles(dir)
   }
 }
 

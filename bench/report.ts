@@ -36,8 +36,9 @@ Made by \`npm run bench\`. Within a round every contender has one turn, the orde
 smallest and the largest in brackets. Wall time of the agent is from a plan's arrival at a running agent to its \`Ready\`, which includes the local
 registry's confirmation; of \`pull\` and the others, from their start to their end. CPU is user and system time of the contender and of the registry it copies into; memory is the
 contender's own. Requests and bytes are what the upstream registry, or the link before it, has counted. All content is checked afterwards where
-nodes would pull it. The agent writes content to the disk durably (fsync); the other tools and docker-registry do not. Upstream's content was read
-once before the first round, so that it comes from memory for everybody, and the disk has nothing left to write when a turn begins.
+nodes would pull it. The agent and docker-registry write content to the disk durably (fsync). Upstream's content was read once before the
+first round, so that it comes from memory for everybody. When a turn begins, the disk has nothing left to write, and what earlier turns left is emptied but not
+removed: a file system without a journal makes files slowly for minutes after many were removed.
 
 ![wall times](${name}.svg)
 

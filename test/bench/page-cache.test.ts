@@ -1,7 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { readThrough, writeOut } from '../../bench/page-cache.ts'
+import { emptyFiles, readThrough, writeOut } from '../../bench/page-cache.ts'
 
 const never = new AbortController().signal
 
@@ -21,4 +21,10 @@ t.test('a folder is written out, and one that is not there is told of', async t 
   const dir = t.testdir({ file: '1' })
   await t.resolves(writeOut(dir, never))
   await t.rejects(writeOut(join(dir, 'nowhere'), never), { message: /nowhere/ })
+})
+
+t.test('emptied files stay', async t => {
+  const dir = t.testdir({ file: '1', deep: { er: { file: '22' } } })
+  await emptyFiles(dir)
+  t.same([statSync(join(dir, 'file')).size, statSync(join(dir, 'deep/er/file')).size], [0, 0])
 })

@@ -237,3 +237,48 @@ t.test('the memory of one file serves the next, and never two at once', async t 
   t.equal(lent.size, 0)
   t.ok(seen.size <= 4, `${seen.size} buffers for four files`)
 })
+
+t.test('what fits one buffer is hashed without being written, and read from memory until it is', async t => {
+  const file = new ScriptedFile()
+  const { append, hash } = openAppend(file)
+  const content = seededBytes('one buffer', 900)
+  const read = () => {
+    const target = Buffer.alloc(1000)
+    return target.subarray(0, append.copyHeld(target, 100))
+  }
+  await append.append(content.subarray(0, 400))
+  await append.takeAll()
+  await append.append(content.subarray(400))
+  await append.takeAll()
+  t.equal(hash.copy().digest('hex'), createHash('sha256').update(content).digest('hex'), 'each byte once')
+  t.same(file.log, [])
+  t.ok(read().equals(content.subarray(100)))
+  await append.flush()
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(content).digest('hex'), 'and not again')
+  t.equal(read().byteLength, 0, 'the file has it now')
+})
+
+t.test('what does not fit one buffer is in the file once it is hashed', async t => {
+  const file = new ScriptedFile()
+  const { append, hash } = openAppend(file)
+  const content = seededBytes('two buffers', 1900)
+  await append.append(content)
+  await append.takeAll()
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(content).digest('hex'))
+})
+
+t.test('bytes on their way to the file are read from memory', async t => {
+  const file = new ScriptedFile()
+  file.room = 0
+  const { append } = openAppend(file)
+  const content = seededBytes('on its way', 1500)
+  await append.append(content)
+  t.equal(append.handed, 1000)
+  const target = Buffer.alloc(2000)
+  t.equal(append.copyHeld(target, 200), 800, 'to the end of their buffer')
+  t.ok(target.subarray(0, 800).equals(content.subarray(200, 1000)))
+  t.equal(append.copyHeld(target.subarray(0, 10), 1000), 10, 'no more than is asked for')
+  t.equal(append.copyHeld(target, 1500), 0)
+})

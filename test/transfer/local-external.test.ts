@@ -1,6 +1,10 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { algorithmOf, digestOf } from '../../src/oci/digest.ts'
 import { ImageError } from '../../src/oci/errors.ts'
+import { ingestFolder } from '../../src/store/layout.ts'
 import { FakeRegistry, type FakeRegistryOptions } from '../fixtures/fake-registry.ts'
 import { everyKind, image, multiPlatform } from '../fixtures/images.ts'
 import { bring, offer, openSite, type SiteOptions, wish } from '../fixtures/site.ts'
@@ -208,6 +212,52 @@ t.test('tag changes that were cut short are completed before others', async t =>
   offer(upstream, 'mecm/three', '1', image({ seed: 'three' }))
   await bring(site, wish(`${upstream.host}/mecm/three:1`))
   t.equal(registry.content.repository('mecm/two').tags.size, 1)
+})
+
+t.test('no tag moves before all are asked for, and of two changes of one tag the last counts', async t => {
+  const { upstream, registry, site } = await start(t)
+  const names = Array.from({ length: 12 }, (_, at) => `mecm/app-${at}`)
+  const { signal } = new AbortController()
+  const images = []
+  for (const name of names) {
+    offer(upstream, name, '1', image({ seed: name }))
+    const found = await site.transfer.resolve(wish(`${upstream.host}/${name}:1`), signal)
+    images.push(await site.transfer.fetch(found, { signal, priority: 50 }))
+  }
+  const [first, second] = images
+  if (!first || !second) throw new Error('there are twelve')
+  const twice = { ...second, request: { ...second.request, target: { repository: 'mecm/app-1', tag: '1' } } }
+  registry.clearLog()
+  await site.transfer.publish([...images, twice], [], signal)
+  const asked = registry.requests.map(({ method, path }) => `${method} ${path}`).filter(each => each.endsWith('/1'))
+  t.equal(asked.length, 24)
+  t.ok(asked.slice(0, 12).every(each => each.startsWith('HEAD')))
+  t.ok(asked.slice(12).every(each => each.startsWith('PUT')))
+  for (const { root, request } of images)
+    t.equal(registry.content.repository(request.target.repository).tags.get('1'), root.digest)
+})
+
+t.test('small blobs that wait for their turn wait on disk, and are kept when nobody wants them any more', async t => {
+  const { upstream, registry, site } = await start(t)
+  const layers = (seed: string) => Array.from({ length: 7 }, (_, at) => ({ seed: `${seed}-${at}`, bytes: 3000 }))
+  for (const name of ['one', 'two']) offer(upstream, `mecm/${name}`, '1', image({ seed: name, layers: layers(name) }))
+  registry.fault({ kind: 'upload', method: 'PUT' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
+  const leave = new AbortController()
+  const brought = ['one', 'two'].map(async name => {
+    const found = await site.transfer.resolve(wish(`${upstream.host}/mecm/${name}:1`), leave.signal)
+    return await site.transfer.fetch(found, { signal: leave.signal, priority: 50 })
+  })
+  const all = Promise.allSettled(brought)
+  const waiting = () => readdirSync(ingestFolder(join(t.testdirName, 'staging'))).length
+  while (registry.count({ kind: 'upload', method: 'PUT' }) < 8 || waiting() < 8) await delay(5)
+  t.equal(waiting(), 8, 'of sixteen')
+  leave.abort(new Error('withdrawn'))
+  await all
+  await site.transfer.stop()
+  registry.clearFaults()
+  upstream.clearLog()
+  for (const name of ['one', 'two']) await bring(site, wish(`${upstream.host}/mecm/${name}:1`))
+  t.equal(upstream.count(fetches), 0)
 })
 
 t.test('a tag that the registry can not remove stays, and that is told', async t => {
