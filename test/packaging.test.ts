@@ -181,3 +181,15 @@ t.test('the README names files that are there', async t => {
     [],
   )
 })
+
+t.test('every package that is installed is known by its content, wherever it comes from', async t => {
+  const { packages }: { packages: Record<string, { integrity?: string; resolved?: string }> } = JSON.parse(
+    readText('package-lock.json'),
+  )
+  const locked = Object.entries(packages).filter(([path]) => path !== '')
+  t.ok(locked.length > 300)
+  t.same(
+    locked.filter(([, { integrity, resolved }]) => !integrity?.startsWith('sha512-') || resolved !== undefined),
+    [],
+  )
+})
