@@ -4,6 +4,7 @@ import type { ResolvedImage } from '../transfer/engine.ts'
 import { compareUrgency } from '../transfer/urgency.ts'
 import type { Plan } from './plan.ts'
 import { ProgressMeter, type ProgressOptions } from './progress.ts'
+import type { Outcome } from './run-context.ts'
 import { RunReport, type Why } from './run-report.ts'
 import type { Phase } from './status.ts'
 import { readStatus } from './status-book.ts'
@@ -20,6 +21,8 @@ export interface Entry {
   parked: (() => void) | undefined
   /** When it is tried again, in epoch milliseconds. */
   nextTryAt: number | undefined
+  /** What that try is waited for. */
+  setback: Extract<Outcome, { kind: 'wait' }> | undefined
   /** The last thing that went wrong since it joined. */
   lastError: LastError | undefined
   /** What was last recorded of it since it joined. */
@@ -52,7 +55,7 @@ export function createEntry(plan: Plan, row: StatusRow, progress: ProgressOption
   return {
     ...{ plan, run: row.run, report, meter: new ProgressMeter(report, progress), published: new Map() },
     ...{ told: last.reason === 'Queue', started: row.started, parked: undefined, last: undefined },
-    ...{ nextTryAt: undefined, lastError: undefined, failures: 0, woken: false, justWoken: false },
+    ...{ nextTryAt: undefined, setback: undefined, lastError: undefined, failures: 0, woken: false, justWoken: false },
   }
 }
 

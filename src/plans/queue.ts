@@ -105,7 +105,10 @@ export class PlanQueue {
       const ms = waitWhenBack(entry, now)
       entry.woken = entry.justWoken = true
       if (ms === 0) this.#endWait(entry)
-      else if (now + ms < (entry.nextTryAt ?? 0)) this.#waitFor(entry, ms)
+      else if (now + ms < (entry.nextTryAt ?? 0)) {
+        this.#waitFor(entry, ms)
+        this.#tellRetry(entry)
+      }
     }
   }
 
@@ -255,19 +258,25 @@ export class PlanQueue {
   }
 
   #waitForRetry(entry: Entry, outcome: Extract<Outcome, { kind: 'wait' }>): void {
-    const next = formatTime(this.#options.now() + this.#backOff(entry, outcome))
-    const { reason, message, hint } = outcome
-    this.#record(entry, 'Waiting', { reason, message: `${message}; next try at ${next}`, hint })
+    this.#backOff(entry, outcome)
+    entry.setback = outcome
+    this.#tellRetry(entry)
   }
 
-  /** Takes the entry out of the line until its next try. Gives the milliseconds until then. */
-  #backOff(entry: Entry, setback: Setback): number {
-    if (this.#entries.get(entry.plan.name) !== entry) return 0
+  #tellRetry(entry: Entry): void {
+    const { setback, nextTryAt } = entry
+    if (setback === undefined || nextTryAt === undefined) return
+    const { reason, message, hint } = setback
+    this.#record(entry, 'Waiting', { reason, message: `${message}; next try at ${formatTime(nextTryAt)}`, hint })
+  }
+
+  /** Takes the entry out of the line until its next try. */
+  #backOff(entry: Entry, setback: Setback): void {
+    if (this.#entries.get(entry.plan.name) !== entry) return
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const delay = waitAfter(setback, entry, this.#options.retry)
     entry.justWoken = false
     this.#waitFor(entry, delay)
-    return delay
   }
 
   #waitFor(entry: Entry, ms: number): void {

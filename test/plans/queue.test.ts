@@ -237,6 +237,7 @@ t.test('a link that is back for nothing is believed once, then once a minute, un
 
   site.plans.linkIsBack()
   t.match(await site.plans.why('a'), [{ phase: 'Waiting', nextTryAt: '2026-11-21T08:01:00Z', failures: 2 }])
+  t.match(site.plans.find('a')?.message, /; next try at 2026-11-21T08:01:00Z$/, 'the status says so, too')
   site.clock += 60_000
   site.plans.linkIsBack()
   await triedAgain(3)
