@@ -36,9 +36,10 @@ export async function writeOut(dir: string, signal: AbortSignal): Promise<void> 
 /**
  * Gives back what the files below the folder take of disk and memory, and leaves them there, empty. An ext4 without a journal looks at every
  * inode that was freed in the last minutes before it gives out another: thousands of removed files slow the making of new ones for so long.
+ * A file that can't be emptied stays as it is.
  */
 export async function emptyFiles(dir: string): Promise<void> {
   for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) await truncate(join(entry.parentPath, entry.name))
+    if (entry.isFile()) await truncate(join(entry.parentPath, entry.name)).catch(() => undefined)
   }
 }

@@ -87,6 +87,8 @@ export class AppendFile {
   #syncedFrom: number
   #running: Promise<void> | undefined
   #failed = false
+  /** The one try again after that, for all who wait for it. */
+  #retrying: Promise<void> | undefined
   /** The sync under way while writing goes on. It never rejects; that it failed is told by the next #settle. */
   #syncing: Promise<void> | undefined
   /** Why a sync failed. It may have dropped pages for good, and a kernel tells that once: no later sync is to be believed. */
@@ -231,9 +233,17 @@ export class AppendFile {
   async #settle(): Promise<void> {
     await this.#running
     this.#expectUnbroken()
-    if (!this.#failed) return
-    await this.#write()
-    this.#failed = false
+    if (this.#failed) this.#retrying ??= this.#writeAgain()
+    await this.#retrying
+  }
+
+  async #writeAgain(): Promise<void> {
+    try {
+      await this.#write()
+      this.#failed = false
+    } finally {
+      this.#retrying = undefined
+    }
   }
 
   async #write(): Promise<void> {

@@ -162,8 +162,15 @@ export class BlobIngest {
    * Nothing of it is verified before {@link verify}.
    */
   async read(buffer: Uint8Array, position: number): Promise<number> {
-    const held = this.#file.copyHeld(buffer, position)
-    if (held > 0) return held
+    let count = 0
+    for (let more = -1; more !== 0 && count < buffer.byteLength; count += more) {
+      const rest = buffer.subarray(count)
+      more = this.#file.copyHeld(rest, position + count) || (await this.#readFile(rest, position + count))
+    }
+    return count
+  }
+
+  async #readFile(buffer: Uint8Array, position: number): Promise<number> {
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
     return bytesRead
   }
@@ -250,6 +257,7 @@ export class BlobIngest {
       const what = isKept ? 'how much of an ingest is safe was not noted' : 'the end of an ingest was not kept'
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, what)
     }
+    if (!this.#recorded) await this.#abandonFile()
     const kept = this.#isLost ? 0 : this.#file.written
     const isWhole = !this.#file.isBroken && !this.#verified && kept === this.offset
     const resting = isWhole ? { hash: this.#hash, bytes: kept } : undefined
@@ -271,6 +279,12 @@ export class BlobIngest {
     const { ingests, bootId } = this.#context
     ingests.open(this.descriptor.digest, { size: this.descriptor.size, synced: 0, bootId })
     this.#recorded = true
+  }
+
+  /** Nobody would look after a file without a row. */
+  async #abandonFile(): Promise<void> {
+    this.#isLost = true
+    if (this.#hasFile) await unlink(ingestPath(this.#context.root, this.descriptor.digest)).catch(() => undefined)
   }
 
   /** After a sync that failed, the next opening takes the file as after a reboot. */

@@ -204,12 +204,17 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     return [repository, ...others.slice(0, 3)]
   }
 
-  /** All that can be asked is asked before the first tag moves, so that readers see a mix of old and new for as short as can be. */
+  /**
+   * Where the tags point is asked before the first one moves, and several repositories' move at once, so that readers see a mix of old and
+   * new for as short as can be. Within one they move in their order: an image's signatures before the image.
+   */
   async #applyChanges(changes: readonly TagChange[], signal: AbortSignal): Promise<string[]> {
     const sets = lastOfEach(changes.filter(change => change.do === 'set'))
     const there = await sideBySide(sets, requestsAtOnce, each => this.findTag(each.repository, each.tag, signal))
     const moves = sets.filter((change, at) => there[at] !== change.descriptor.digest)
-    await sideBySide(moves, requestsAtOnce, change => this.#setTag(change, signal))
+    await sideBySide([...byRepository(moves)], requestsAtOnce, async changesOfOne => {
+      for (const change of changesOfOne) await this.#setTag(change, signal)
+    })
     const notes: string[] = []
     for (const change of changes.filter(each => each.do === 'remove'))
       notes.push(...(await this.#removeTag(change, signal)))
@@ -252,4 +257,8 @@ async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
 /** Of several changes of one tag, the one that counts. */
 function lastOfEach(sets: readonly TagSet[]): readonly TagSet[] {
   return [...new Map(sets.map(change => [`${change.repository}:${change.tag}`, change])).values()]
+}
+
+function byRepository(sets: readonly TagSet[]): Iterable<readonly TagSet[]> {
+  return Map.groupBy(sets, change => change.repository).values()
 }

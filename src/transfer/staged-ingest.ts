@@ -14,11 +14,16 @@ import type { ReadAt } from './send-buffers.ts'
  */
 const leadBytes = 4 * 1024 * 1024
 
+/** What a registry takes longer for waits in the file, not in memory. Milliseconds. */
+const holdMs = 500
+
 export interface StagedIngestOptions {
   /** Makes the bytes a blob of the registry; tells whether they are, and rejects never. */
   readonly send: (bytes: ReadAt, signal: AbortSignal) => Promise<boolean>
   /** Whether one more upload may go on beside a transfer. */
   readonly mayFollow: () => boolean
+  /** Whether the upload of a blob that has come would begin at once. */
+  readonly maySend: () => boolean
   /** Ends the upload. */
   readonly signal: AbortSignal
   /** Monotonic milliseconds. */
@@ -62,13 +67,17 @@ export class StagedIngest implements Ingest {
 
   /**
    * Verifies the content and hands it over to the registry; what that won't take now is kept in the staging folder, durably. What it
-   * has taken need not be: until then a kill leaves the file, and a power loss what was synced on the way.
+   * has taken need not be: until then a kill leaves the file, and a power loss what was synced on the way. A blob of one buffer has a
+   * file only where it waits for the registry: a kill in the moment that sending it takes has it fetched again.
    */
   async commit(): Promise<void> {
     await this.#ingest.verify()
     this.#bytes.verified()
-    this.#sent ??= this.#send()
-    await ((await this.#sent) ? this.#ingest.discard() : this.#ingest.commit())
+    if (!this.#options.maySend()) await this.#ingest.writeOut()
+    const sent = this.#sent ?? this.#send()
+    this.#sent = sent
+    if (!(await isSettledIn(holdMs, sent))) await this.#ingest.writeOut()
+    await ((await sent) ? this.#ingest.discard() : this.#ingest.commit())
   }
 
   async discard(): Promise<void> {
@@ -145,5 +154,16 @@ class ArrivingBytes implements ReadAt {
 
   #isThere(end: number): boolean {
     return this.#isVerified || (end < this.size && end <= this.#ingest.readable)
+  }
+}
+
+/** Whether the promise is settled before so many milliseconds are over. */
+async function isSettledIn(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(resolve, ms, false)
+  try {
+    return await Promise.race([promise.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
   }
 }

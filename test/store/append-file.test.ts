@@ -282,3 +282,18 @@ t.test('bytes on their way to the file are read from memory', async t => {
   t.equal(append.copyHeld(target.subarray(0, 10), 1000), 10, 'no more than is asked for')
   t.equal(append.copyHeld(target, 1500), 0)
 })
+
+t.test('two who write out after a failed write share the next one', async t => {
+  const file = new ScriptedFile()
+  file.room = 0
+  const { append, hash } = openAppend(file)
+  const content = seededBytes('shared', 1500)
+  await append.append(content)
+  await new Promise(resolve => setImmediate(resolve))
+  file.room = Number.POSITIVE_INFINITY
+  await Promise.all([append.writeOut(), append.writeOut()])
+  t.equal(append.written, 1500)
+  t.equal(file.mostAtOnce, 1)
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(content).digest('hex'))
+})

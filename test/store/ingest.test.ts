@@ -148,6 +148,43 @@ t.test('an ingest can be read while it arrives, and be verified without being ke
   t.ok(readFileSync(blobPath(root, blob.digest)).equals(content))
 })
 
+t.test('a read gives what the file and memory have together', async t => {
+  const { store } = await openContentStore(t)
+  const content = seededBytes('both', 600_000)
+  const ingest = await store.openIngest(blobOf(content))
+  if (!(ingest instanceof BlobIngest)) return t.fail('nothing of it is here')
+  // The second buffer is on its way to the file as the third is begun
+  await ingest.write(content.subarray(0, 530_000))
+  t.equal(ingest.readable, 524_288)
+  const part = Buffer.alloc(300_000)
+  t.equal(await ingest.read(part, 200_000), 300_000)
+  t.ok(part.equals(content.subarray(200_000, 500_000)))
+  await ingest.close()
+})
+
+t.test('a file that no row could be written for does not stay', async t => {
+  const { store, root, ingests } = await openContentStore(t)
+  const content = seededBytes('rowless', 600_000)
+  const blob = blobOf(content)
+  const { open } = ingests
+  ingests.open = () => {
+    throw new Error('database or disk is full')
+  }
+  const ingest = await store.openIngest(blob)
+  await ingest.write(content.subarray(0, 2000))
+  t.equal(store.arrived(blob), 2000, 'in memory')
+  await t.rejects(writeInChunks(ingest, content), { side: 'local' })
+  t.ok(existsSync(ingestPath(root, blob.digest)))
+  await ingest.close()
+  t.notOk(existsSync(ingestPath(root, blob.digest)))
+  t.equal(await store.usedBytes(), 0)
+  t.equal(store.arrived(blob), 0)
+  ingests.open = open.bind(ingests)
+  const later = await store.openIngest(blob)
+  t.equal(later.offset, 0)
+  await later.close()
+})
+
 t.test('on a full disk the ingest waits for room and goes on', { skip: cannotMount() }, async t => {
   const disk = mountSmallDisk(t, 4 * 1024 * 1024)
   const { store } = await openContentStore(t, { root: disk })

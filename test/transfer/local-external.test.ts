@@ -6,7 +6,7 @@ import { algorithmOf, digestOf } from '../../src/oci/digest.ts'
 import { ImageError } from '../../src/oci/errors.ts'
 import { ingestFolder } from '../../src/store/layout.ts'
 import { FakeRegistry, type FakeRegistryOptions } from '../fixtures/fake-registry.ts'
-import { everyKind, image, multiPlatform } from '../fixtures/images.ts'
+import { everyKind, image, multiPlatform, withCosignTag } from '../fixtures/images.ts'
 import { bring, offer, openSite, type SiteOptions, wish } from '../fixtures/site.ts'
 
 async function start(t: Parameters<typeof openSite>[0], local: FakeRegistryOptions = {}, options: SiteOptions = {}) {
@@ -214,7 +214,7 @@ t.test('tag changes that were cut short are completed before others', async t =>
   t.equal(registry.content.repository('mecm/two').tags.size, 1)
 })
 
-t.test('no tag moves before all are asked for, and of two changes of one tag the last counts', async t => {
+t.test('no tag moves before it is known where all point, and of two changes of one tag the last counts', async t => {
   const { upstream, registry, site } = await start(t)
   const names = Array.from({ length: 12 }, (_, at) => `mecm/app-${at}`)
   const { signal } = new AbortController()
@@ -237,28 +237,40 @@ t.test('no tag moves before all are asked for, and of two changes of one tag the
     t.equal(registry.content.repository(request.target.repository).tags.get('1'), root.digest)
 })
 
-t.test('small blobs that wait for their turn wait on disk, and are kept when nobody wants them any more', async t => {
+t.test('an image’s signatures are tagged before the image', async t => {
   const { upstream, registry, site } = await start(t)
-  const layers = (seed: string) => Array.from({ length: 7 }, (_, at) => ({ seed: `${seed}-${at}`, bytes: 3000 }))
-  for (const name of ['one', 'two']) offer(upstream, `mecm/${name}`, '1', image({ seed: name, layers: layers(name) }))
-  registry.fault({ kind: 'upload', method: 'PUT' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
-  const leave = new AbortController()
-  const brought = ['one', 'two'].map(async name => {
-    const found = await site.transfer.resolve(wish(`${upstream.host}/mecm/${name}:1`), leave.signal)
-    return await site.transfer.fetch(found, { signal: leave.signal, priority: 50 })
-  })
-  const all = Promise.allSettled(brought)
-  const waiting = () => readdirSync(ingestFolder(join(t.testdirName, 'staging'))).length
-  while (registry.count({ kind: 'upload', method: 'PUT' }) < 8 || waiting() < 8) await delay(5)
-  t.equal(waiting(), 8, 'of sixteen')
-  leave.abort(new Error('withdrawn'))
-  await all
-  await site.transfer.stop()
-  registry.clearFaults()
-  upstream.clearLog()
-  for (const name of ['one', 'two']) await bring(site, wish(`${upstream.host}/mecm/${name}:1`))
-  t.equal(upstream.count(fetches), 0)
+  offer(upstream, 'mecm/app', '1', withCosignTag(image({ seed: 'cosigned' })))
+  await bring(site, wish(`${upstream.host}/mecm/app:1`))
+  const put = registry.requests.filter(({ method, path }) => method === 'PUT' && path.includes('/manifests/'))
+  const tags = put.map(({ path }) => path.split('/').at(-1) ?? '').filter(name => !name.startsWith('sha256:'))
+  t.match(tags, [/^sha256-.*\.sig$/, '1'])
 })
+
+t.test(
+  'small blobs that a registry takes its time over wait on disk, and are kept when nobody wants them any more',
+  async t => {
+    const { upstream, registry, site } = await start(t)
+    const layers = (seed: string) => Array.from({ length: 7 }, (_, at) => ({ seed: `${seed}-${at}`, bytes: 3000 }))
+    for (const name of ['one', 'two']) offer(upstream, `mecm/${name}`, '1', image({ seed: name, layers: layers(name) }))
+    registry.fault({ kind: 'upload', method: 'PUT' }, { do: 'hang' }, Number.POSITIVE_INFINITY)
+    const leave = new AbortController()
+    const brought = ['one', 'two'].map(async name => {
+      const found = await site.transfer.resolve(wish(`${upstream.host}/mecm/${name}:1`), leave.signal)
+      return await site.transfer.fetch(found, { signal: leave.signal, priority: 50 })
+    })
+    const all = Promise.allSettled(brought)
+    const waiting = () => readdirSync(ingestFolder(join(t.testdirName, 'staging'))).length
+    while (waiting() < 16) await delay(5)
+    t.equal(registry.count({ kind: 'upload', method: 'PUT' }), 8, 'so many at once')
+    leave.abort(new Error('withdrawn'))
+    await all
+    await site.transfer.stop()
+    registry.clearFaults()
+    upstream.clearLog()
+    for (const name of ['one', 'two']) await bring(site, wish(`${upstream.host}/mecm/${name}:1`))
+    t.equal(upstream.count(fetches), 0)
+  },
+)
 
 t.test('a tag that the registry can not remove stays, and that is told', async t => {
   const { upstream, registry, site } = await start(t)

@@ -1,12 +1,13 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { digestOf } from '../../src/oci/digest.ts'
 import { Ingests } from '../../src/state/ingests.ts'
 import { BlockBuffers } from '../../src/store/append-file.ts'
 import { ContentStore } from '../../src/store/content.ts'
 import { BlobIngest } from '../../src/store/ingest.ts'
-import { blobPath, ingestPath } from '../../src/store/layout.ts'
+import { blobPath, ingestFolder, ingestPath } from '../../src/store/layout.ts'
 import { type ReadAt, SendBuffers } from '../../src/transfer/send-buffers.ts'
 import { StagedIngest, type StagedIngestOptions } from '../../src/transfer/staged-ingest.ts'
 import { seededBytes } from '../fixtures/layers.ts'
@@ -50,7 +51,8 @@ async function open(t: Test, options: Partial<StagedIngestOptions> = {}, wanted 
     const ingest = await staging.openIngest(wanted)
     if (!(ingest instanceof BlobIngest)) throw new Error('the blob is complete')
     const { signal } = new AbortController()
-    return new StagedIngest(ingest, { send: taker.send, mayFollow: () => true, signal, now: () => 0, ...options })
+    const usual = { mayFollow: () => true, maySend: () => true, signal, now: () => 0 }
+    return new StagedIngest(ingest, { send: taker.send, ...usual, ...options })
   }
   return { staging, ingests, taker, again, ingest: await again() }
 }
@@ -153,13 +155,32 @@ t.test('a small blob goes on from memory, and gets a file where the registry did
   }
 })
 
+t.test('a small blob that waits for the registry waits in a file', async t => {
+  for (const waits of ['for its turn', 'for the answer']) {
+    const { staging, ingest } = await open(
+      t,
+      {
+        maySend: () => waits !== 'for its turn',
+        send: async () => {
+          while (!existsSync(ingestPath(staging.root, small.digest))) await delay(5)
+          return true
+        },
+      },
+      small,
+    )
+    await write(ingest, smallBytes)
+    await ingest.commit()
+    t.notOk(existsSync(ingestPath(staging.root, small.digest)), waits)
+  }
+})
+
 t.test('wrong content that is small never reaches disk or registry', async t => {
   const { staging, taker, ingest } = await open(t, {}, small)
+  rmSync(ingestFolder(staging.root), { recursive: true }) // a file would be told of
   await write(ingest, Buffer.alloc(small.size))
   await t.rejects(ingest.commit(), { code: 'DIGEST_MISMATCH' })
   await ingest.close()
   t.equal(taker.begun, 0)
-  t.equal(await staging.usedBytes(), 0)
 })
 
 t.test('a small blob that is closed before its end is kept', async t => {
