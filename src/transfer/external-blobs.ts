@@ -44,7 +44,7 @@ const uploadsAtOnce = 4
  * Besides those, blobs of one buffer each, which take two: what has come, and what is being sent of it. A registry takes its time over
  * any blob, and most of an image's are small.
  */
-const smallUploadsAtOnce = 8
+const smallUploadsAtOnce = 6
 /** Nobody goes before those who came earlier. */
 const inOrder: Urgency = { priority: 0 }
 
