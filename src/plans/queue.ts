@@ -8,11 +8,10 @@ import type { State } from '../state/database.ts'
 import type { PlanRows, StatusRow } from '../state/plans.ts'
 import type { TransferEngine } from '../transfer/engine.ts'
 import { LinkClosed, soonest } from '../transfer/link/obstacle.ts'
-import { findRemovals } from './conflicts.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Intake } from './intake.ts'
 import { compareTurns, createEntry, type Entry, precedes, type Standing } from './line.ts'
-import { pinsOf } from './pins.ts'
+import { contextOf } from './pass-context.ts'
 import type { ProgressOptions } from './progress.ts'
 import { runPass } from './run.ts'
 import type { Outcome, RunContext } from './run-context.ts'
@@ -100,15 +99,28 @@ export class PlanQueue {
   /** Something comes over the link again: what waits for that is tried at once, or soon where the last time was of no use. */
   linkIsBack(): void {
     const now = this.#options.now()
+    const sooner: Entry[] = []
     for (const entry of this.#entries.values()) {
       if (entry.parked === undefined || entry.last?.why.reason !== 'Link') continue
-      const ms = waitWhenBack(entry, now)
+      const at = now + waitWhenBack(entry, now)
       entry.woken = entry.justWoken = true
-      if (ms === 0) this.#endWait(entry)
-      else if (now + ms < (entry.nextTryAt ?? 0)) {
-        this.#waitFor(entry, ms)
-        this.#tellRetry(entry)
+      if (at === now) this.#endWait(entry)
+      else if (at < (entry.nextTryAt ?? 0)) {
+        this.#waitUntil(entry, at)
+        sooner.push(entry)
       }
+    }
+    if (sooner.length > 0) this.#tellSooner(sooner)
+  }
+
+  /** Whoever tells that the link is back has other things to do than to hear of a full disk. */
+  #tellSooner(entries: readonly Entry[]): void {
+    try {
+      this.#options.book.write(() => {
+        for (const entry of entries) this.#tellRetry(entry)
+      })
+    } catch (error) {
+      this.#options.logger.error({ err: error }, 'it could not be written down that plans are tried again sooner')
     }
   }
 
@@ -276,13 +288,13 @@ export class PlanQueue {
     entry.failures = entry.report.gained ? 1 : entry.failures + 1
     const delay = waitAfter(setback, entry, this.#options.retry)
     entry.justWoken = false
-    this.#waitFor(entry, delay)
+    this.#waitUntil(entry, this.#options.now() + delay)
   }
 
-  #waitFor(entry: Entry, ms: number): void {
-    entry.nextTryAt = this.#options.now() + ms
+  #waitUntil(entry: Entry, at: number): void {
+    entry.nextTryAt = at
     this.#park(entry, () => {
-      const timer = setTimeout(() => this.#endWait(entry), ms)
+      const timer = setTimeout(() => this.#endWait(entry), at - this.#options.now())
       return () => clearTimeout(timer)
     })
   }
@@ -312,39 +324,11 @@ export class PlanQueue {
   }
 
   #context(entry: Entry): RunContext {
-    const { plan, run, report, published, meter } = entry
-    const { rows, book, engine, intake, logger, now } = this.#options
-    return {
-      plan,
-      engine,
-      report,
-      failed: (error, target) => {
-        const { code, message, hint } = error
-        entry.lastError = { at: now(), code, message, hint, target }
-        logger.warn({ plan: plan.name, target, err: error }, 'a pass over a plan failed')
-      },
-      published,
-      pins: pinsOf(entry, rows),
-      enter: phase => {
-        meter.phase = phase
-        // To ask what there is to do is not to do it: until its content may move, `notAfter` is kept
-        entry.started ||= phase !== 'Resolving'
-        this.#record(entry, phase, {}, { started: entry.started })
-      },
-      settle: found => {
-        book.write(() => {
-          // a published image keeps the digest that it was resolved to: as it was put, it may have another
-          for (const [at, image] of found) if (!published.has(at)) rows.setDigest(plan.name, run, at, image.root.digest)
-        })
-        return intake.settleConflicts(plan, run)
-      },
-      placed: images =>
-        book.write(() => {
-          for (const [at, image] of images) rows.setPublished(plan.name, run, at, image.root.digest)
-        }),
-      removals: () => findRemovals(rows, plan),
+    return contextOf(entry, {
+      ...this.#options,
+      record: (phase, change) => this.#record(entry, phase, {}, change),
       judge: needs => this.#deadlines.judge(entry, this.#entries.values(), needs),
-    }
+    })
   }
 
   #record(entry: Entry, phase: Phase, why: Why, change?: StatusChange): void {

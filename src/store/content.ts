@@ -15,14 +15,7 @@ import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
 import { FolderSyncs } from './folder-syncs.ts'
-import {
-  type BlobIngest,
-  CompleteIngest,
-  type IngestEnd,
-  openIngest,
-  type RestingHash,
-  trustedBytes,
-} from './ingest.ts'
+import type { BlobIngest, IngestEnd, RestingHash } from './ingest.ts'
 import {
   algorithms,
   blobFolder,
@@ -34,6 +27,7 @@ import {
   temporaryPath,
   writeFileDurably,
 } from './layout.ts'
+import { CompleteIngest, openIngest, trustedBytes } from './open-ingest.ts'
 import { Pins } from './pins.ts'
 import { measureBlobs, recoverIngests } from './recover.ts'
 import { fileSize, ignoreMissing, openStoredBlob, type StoredBlob } from './stored-blob.ts'

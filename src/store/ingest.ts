@@ -1,20 +1,18 @@
 /**
  * A blob that is still arriving: a file and an offset. Bytes are appended, synced, then the offset is recorded, never the other way
- * round; what an earlier process left is hashed once and gone on from, what this one left is not even read. Opened by content.ts,
- * written by transfer/.
+ * round. Opened by open-ingest.ts, written by transfer/.
  */
 import type { Hash } from 'node:crypto'
-import { constants, renameSync, statSync } from 'node:fs'
-import { type FileHandle, open, unlink } from 'node:fs/promises'
+import { renameSync, statSync } from 'node:fs'
+import { type FileHandle, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Descriptor } from '../oci/descriptor.ts'
 import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
-import type { IngestRecord, Ingests } from '../state/ingests.ts'
+import type { Ingests } from '../state/ingests.ts'
 import { AppendFile, type BlockBuffers } from './append-file.ts'
 import type { FolderSyncs } from './folder-syncs.ts'
-import { hashFile } from './hash-file.ts'
 import { blobPath, ingestPath, localError } from './layout.ts'
 import { noteLostPages } from './lost-pages.ts'
 import { NewFile } from './new-file.ts'
@@ -54,53 +52,6 @@ export interface RestingHash {
 
 /** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
 const syncMs = 10_000
-
-/**
- * Opens the blob's ingest where an earlier one stopped, hashing what an earlier process left. After a kill the whole file counts, since
- * the page cache outlived the process; after a reboot only what was recorded as synced. The final digest decides in any case.
- * @throws ImageError `NO_SPACE`; the signal's reason when it is aborted meanwhile.
- */
-export async function openIngest(blob: Descriptor, context: IngestContext, signal?: AbortSignal): Promise<BlobIngest> {
-  const { root, ingests, bootId } = context
-  const record = ingests.find(blob.digest)
-  if (record === undefined && blob.size > 0) return new BlobIngest(blob, undefined, context)
-  const file = await open(ingestPath(root, blob.digest), openFlags, 0o644)
-  try {
-    const { size: length } = await file.stat()
-    const kept = trustedBytes(blob, length, record, bootId)
-    if (length !== kept) await file.truncate(kept)
-    const synced = Math.min(record?.synced ?? 0, kept)
-    ingests.open(blob.digest, { size: blob.size, synced, bootId })
-    const hash = context.resting?.bytes === kept ? context.resting.hash : await hashPrefix(blob, file, kept, signal)
-    if (kept > 0) context.logger.debug({ digest: blob.digest, offset: kept, size: blob.size }, 'ingest goes on')
-    return new BlobIngest(blob, { file, hash, position: kept, synced }, context)
-  } catch (error) {
-    await file.close()
-    throw error
-  }
-}
-
-async function hashPrefix(blob: Descriptor, file: FileHandle, bytes: number, signal?: AbortSignal): Promise<Hash> {
-  const hash = hasherFor(blob.digest)
-  await hashFile(file, hash, bytes, signal)
-  return hash
-}
-
-/** Read and write, made where it is missing, never cut. */
-const openFlags = constants.O_RDWR | constants.O_CREAT
-
-/** Of the bytes that an ingest's file holds, those that are what was written: all of them during the same boot, else what was synced. */
-export function trustedBytes(
-  blob: Descriptor,
-  length: number,
-  record: IngestRecord | undefined,
-  bootId: string | undefined,
-): number {
-  if (record === undefined) return 0
-  const sameBoot = bootId !== undefined && record.bootId === bootId
-  const kept = sameBoot ? length : Math.min(length, record.synced)
-  return kept > blob.size ? 0 : kept
-}
 
 export class BlobIngest {
   readonly descriptor: Descriptor
@@ -257,7 +208,7 @@ export class BlobIngest {
       const what = isKept ? 'how much of an ingest is safe was not noted' : 'the end of an ingest was not kept'
       this.#context.logger.warn({ err: error, digest: this.descriptor.digest }, what)
     }
-    if (!this.#recorded) await this.#abandonFile()
+    if (!this.#recorded) await this.#endWithoutRow()
     const kept = this.#isLost ? 0 : this.#file.written
     const isWhole = !this.#file.isBroken && !this.#verified && kept === this.offset
     const resting = isWhole ? { hash: this.#hash, bytes: kept } : undefined
@@ -281,8 +232,10 @@ export class BlobIngest {
     this.#recorded = true
   }
 
-  /** Nobody would look after a file without a row. */
-  async #abandonFile(): Promise<void> {
+  /** Nobody would look after a file without a row. A write that is under way may still make both. */
+  async #endWithoutRow(): Promise<void> {
+    await this.#file.close().catch(() => undefined)
+    if (this.#recorded) return
     this.#isLost = true
     if (this.#hasFile) await unlink(ingestPath(this.#context.root, this.descriptor.digest)).catch(() => undefined)
   }
@@ -342,29 +295,4 @@ export class BlobIngest {
   get #name(): string {
     return shortDigest(this.descriptor.digest)
   }
-}
-
-/** The ingest of a blob that was completed since the caller last looked: everything is here, so there is nothing to fetch. */
-export class CompleteIngest {
-  readonly descriptor: Descriptor
-
-  constructor(descriptor: Descriptor) {
-    this.descriptor = descriptor
-  }
-
-  get offset(): number {
-    return this.descriptor.size
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    if (chunk.byteLength === 0) return
-    throw new ImageError(
-      'SIZE_MISMATCH',
-      `more bytes came for ${shortDigest(this.descriptor.digest)}, which is complete`,
-    )
-  }
-
-  async commit(): Promise<void> {}
-  async discard(): Promise<void> {}
-  async close(): Promise<void> {}
 }

@@ -11,7 +11,7 @@ import { BlockBuffers } from '../store/append-file.ts'
 import type { ContentStore } from '../store/content.ts'
 import { BlobIngest } from '../store/ingest.ts'
 import type { Ingest, IngestOptions } from './local.ts'
-import { asLocal } from './local-fault.ts'
+import { asLocal, isUnknown } from './local-fault.ts'
 import { RecentLookups } from './recent-lookups.ts'
 import { SendBuffers } from './send-buffers.ts'
 import { Slots } from './slots.ts'
@@ -118,9 +118,22 @@ export class ExternalBlobs {
   /** Whether the repository has the blob: the registry's acknowledgement of it, where that is fresh, else its answer now. */
   async confirm(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
     if (this.#lookups.useTaken(repository, digest)) return true
-    const there = await this.#registry.hasBlob(repository, digest, signal)
+    const there = await this.heard(this.#registry.hasBlob(repository, digest, signal), signal)
     if (!there) this.forget()
     return there
+  }
+
+  /**
+   * The registry's answer to anything that it is asked. One that fails may come back without what it has acknowledged; that it doesn't
+   * know something is an answer.
+   */
+  async heard<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await answer
+    } catch (error) {
+      if (!signal.aborted && !isUnknown(error)) this.forget()
+      throw error
+    }
   }
 
   /** What was heard a moment ago does not fit what is heard now: everything is asked for anew. */
@@ -140,7 +153,7 @@ export class ExternalBlobs {
   /** Whether the repository has the blob now: from the other one, or of its own, where a registry that mounts nothing was never asked. */
   async #mount(repository: string, { digest }: Descriptor, holder: string | undefined, signal: AbortSignal) {
     if (holder === undefined) return false
-    if (!(await this.#registry.mountBlob(repository, digest, holder, signal)))
+    if (!(await this.heard(this.#registry.mountBlob(repository, digest, holder, signal), signal)))
       return await this.#isHeld(repository, digest, signal)
     this.#holds(repository, digest)
     return true
@@ -162,20 +175,10 @@ export class ExternalBlobs {
   async #isHeld(repository: string, digest: Digest, signal: AbortSignal): Promise<boolean> {
     const known = this.#lookups.find(repository, digest)
     if (known !== undefined) return known
-    const there = await asLocal(this.#heard(this.#registry.hasBlob(repository, digest, signal), signal))
+    const there = await asLocal(this.heard(this.#registry.hasBlob(repository, digest, signal), signal))
     this.#lookups.record(repository, digest, there)
     if (!there) this.#placements.remove(repository, digest)
     return there
-  }
-
-  /** The registry's answer. One that fails may come back without what it has acknowledged. */
-  async #heard<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-    try {
-      return await answer
-    } catch (error) {
-      if (!signal.aborted) this.forget()
-      throw error
-    }
   }
 
   #holds(repository: string, digest: Digest): void {
@@ -208,7 +211,7 @@ export class ExternalBlobs {
   async #send(repository: string, blob: Descriptor, open: Open, signal: AbortSignal): Promise<void> {
     const buffers = new SendBuffers(this.#buffers)
     const sent = this.#registry.uploadBlob(repository, blob, offset => open(offset, buffers), signal)
-    await this.#heard(sent, signal)
+    await this.heard(sent, signal)
     buffers.giveBack()
     this.#holds(repository, blob.digest)
   }

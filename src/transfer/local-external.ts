@@ -21,7 +21,7 @@ import {
   type LocalTag,
   maxReadBytes,
 } from './local.ts'
-import { asLocal } from './local-fault.ts'
+import { asLocal, isUnknown } from './local-fault.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
@@ -77,7 +77,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     const bytes = await this.#staging.readBytes(digest)
     if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
     for (const name of this.#candidates(repository, digest)) {
-      const found = await asLocal(orMissing(this.#registry.fetchManifest(name, digest, signal)))
+      const found = await asLocal(orMissing(this.#heard(this.#registry.fetchManifest(name, digest, signal), signal)))
       if (found) return found
       this.#placements.remove(name, digest)
     }
@@ -105,17 +105,12 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   }
 
   async putManifest(repository: string, manifest: RawManifest, signal: AbortSignal): Promise<void> {
-    try {
-      await asLocal(this.#registry.putManifest(repository, manifest, undefined, signal))
-    } catch (error) {
-      this.#blobs.forget() // it may lack a blob that it had a moment ago
-      throw error
-    }
+    await asLocal(this.#heard(this.#registry.putManifest(repository, manifest, undefined, signal), signal))
     this.#placements.add(repository, manifest.descriptor.digest)
   }
 
   async findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
-    return (await asLocal(orMissing(this.#registry.resolve(repository, tag, signal))))?.digest
+    return (await asLocal(orMissing(this.#heard(this.#registry.resolve(repository, tag, signal), signal))))?.digest
   }
 
   async changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]> {
@@ -136,7 +131,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     signal: AbortSignal,
   ): Promise<boolean> {
     if (kind === 'blob') return await asLocal(this.#blobs.confirm(repository, content.digest, signal))
-    const there = await asLocal(this.#registry.hasManifest(repository, content.digest, signal))
+    const there = await asLocal(this.#heard(this.#registry.hasManifest(repository, content.digest, signal), signal))
     if (there) await this.#staging.remove(content.digest)
     else this.#blobs.forget()
     return there
@@ -184,6 +179,11 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     return digestOf(bytes, algorithmOf(blob.digest)) === blob.digest ? bytes : undefined
   }
 
+  /** Whatever fails, a refused manifest for example, may mean that a blob is gone that was there a moment ago. */
+  #heard<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+    return this.#blobs.heard(answer, signal)
+  }
+
   async #inTurn<T>(change: () => Promise<T>): Promise<T> {
     const turn = this.#lastChange.then(() => asLocal(change()))
     this.#lastChange = turn.catch(() => undefined)
@@ -227,14 +227,14 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
       throw new ImageError('LOCAL_REGISTRY', `${repository}@${descriptor.digest} is gone from the local registry`, {
         side: 'local',
       })
-    await this.#registry.putManifest(repository, { ...manifest, descriptor }, tag, signal)
+    await this.#heard(this.#registry.putManifest(repository, { ...manifest, descriptor }, tag, signal), signal)
   }
 
   /** Some registries can't take a tag away without taking its manifest, which other tags may need: then it stays, and that is said. */
   async #removeTag({ repository, tag }: TagChange, signal: AbortSignal): Promise<string[]> {
     if ((await this.findTag(repository, tag, signal)) === undefined) return []
     try {
-      await this.#registry.deleteTag(repository, tag, signal)
+      await this.#heard(this.#registry.deleteTag(repository, tag, signal), signal)
       return []
     } catch (cause) {
       const error = toImageError(cause)
@@ -249,7 +249,7 @@ async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
-    if (['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)) return undefined
+    if (isUnknown(error)) return undefined
     throw error
   }
 }

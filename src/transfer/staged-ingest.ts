@@ -73,10 +73,10 @@ export class StagedIngest implements Ingest {
   async commit(): Promise<void> {
     await this.#ingest.verify()
     this.#bytes.verified()
-    if (!this.#options.maySend()) await this.#ingest.writeOut()
+    if (!this.#options.maySend()) await this.#holdOnDisk()
     const sent = this.#sent ?? this.#send()
     this.#sent = sent
-    if (!(await isSettledIn(holdMs, sent))) await this.#ingest.writeOut()
+    if (!(await isSettledIn(holdMs, sent))) await this.#holdOnDisk()
     await ((await sent) ? this.#ingest.discard() : this.#ingest.commit())
   }
 
@@ -97,6 +97,11 @@ export class StagedIngest implements Ingest {
     if (!this.#mayFollow || !this.#options.mayFollow()) return
     this.#mayFollow = false
     this.#sent = this.#send()
+  }
+
+  /** Where the disk doesn't take it, that is no reason to stop the upload; if it is needed there after all, the commit tells. */
+  async #holdOnDisk(): Promise<void> {
+    await this.#ingest.writeOut().catch(() => undefined)
   }
 
   #send(): Promise<boolean> {

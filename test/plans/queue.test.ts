@@ -250,6 +250,30 @@ t.test('a link that is back for nothing is believed once, then once a minute, un
   await site.reached('a', 'Ready')
 })
 
+t.test('that the link is back is of use though nothing can be written down', async t => {
+  const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
+  t.teardown(() => site.stop())
+  const away = () => new ImageError('TIMEOUT', 'no answer')
+  site.engine.cutOff.add('cut.example')
+  for (const name of ['a', 'b']) {
+    site.engine.offer(`cut.example/${name}:1`, { content: name, blobs: [], resolveErrors: [away(), away()] })
+    site.send(planOf(name, [`cut.example/${name}:1`]))
+    await site.reached(name, 'Waiting', 'Link')
+  }
+  site.plans.linkIsBack()
+  for (const name of ['a', 'b']) {
+    await site.reached(name, 'Resolving')
+    await site.reached(name, 'Waiting', 'Link')
+  }
+  site.state.db.pragma('query_only = 1')
+  site.plans.linkIsBack()
+  site.state.db.pragma('query_only = 0')
+  for (const name of ['a', 'b']) {
+    t.match(await site.plans.why(name), [{ nextTryAt: '2026-11-21T08:01:00Z' }])
+    t.notMatch(site.plans.find(name)?.message, /08:01:00Z$/, 'as nothing could be written')
+  }
+})
+
 t.test('a link that comes back haltingly is given another try within a minute, once', async t => {
   const site = new PlanSite(t.testdir(), { retry: { firstMs: 600_000, maxMs: 600_000 } }).start()
   t.teardown(() => site.stop())

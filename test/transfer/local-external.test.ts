@@ -107,6 +107,27 @@ t.test('what a registry acknowledged before it failed is asked for again', async
   await t.rejects(site.transfer.confirm(brought, signal), { code: 'LOCAL_REGISTRY', message: /the blob/ })
 })
 
+t.test('whatever it was that failed, what a registry acknowledged before is asked for again', async t => {
+  const { upstream, registry, site } = await start(t)
+  const { signal } = new AbortController()
+  const fetchAndLose = async (name: string) => {
+    offer(upstream, `mecm/${name}`, '1', image({ seed: name }))
+    const resolved = await site.transfer.resolve(wish(`${upstream.host}/mecm/${name}:1`), signal)
+    const { request, ...brought } = await site.transfer.fetch(resolved, { priority: 50, signal })
+    registry.content.repository(`mecm/${name}`).blobs.clear()
+    return { ...brought, request: { ...request, target: { repository: `mecm/${name}` } } }
+  }
+  const one = await fetchAndLose('one')
+  t.equal(await site.local.findTag('mecm/one', '1', signal), undefined)
+  await site.transfer.confirm(one, signal) // that it doesn't know a tag was an answer, no failure
+
+  const two = await fetchAndLose('two')
+  registry.fault({ kind: 'manifest', method: 'HEAD' }, { do: 'status', status: 503 }, Number.POSITIVE_INFINITY)
+  await t.rejects(site.local.findTag('mecm/two', '1', signal), { code: 'LOCAL_REGISTRY' })
+  registry.clearFaults()
+  await t.rejects(site.transfer.confirm(two, signal), { code: 'LOCAL_REGISTRY', message: /the blob/ })
+})
+
 t.test('a manifest that another repository holds is not fetched again', async t => {
   const { upstream, site } = await start(t)
   const sample = image()

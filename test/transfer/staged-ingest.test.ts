@@ -174,6 +174,15 @@ t.test('a small blob that waits for the registry waits in a file', async t => {
   }
 })
 
+t.test('a disk that does not take a small blob does not keep it from the registry', async t => {
+  const { staging, taker, ingest } = await open(t, { maySend: () => false }, small)
+  rmSync(ingestFolder(staging.root), { recursive: true })
+  await write(ingest, smallBytes)
+  await ingest.commit()
+  await ingest.close()
+  t.ok(taker.taken.equals(smallBytes))
+})
+
 t.test('wrong content that is small never reaches disk or registry', async t => {
   const { staging, taker, ingest } = await open(t, {}, small)
   rmSync(ingestFolder(staging.root), { recursive: true }) // a file would be told of
