@@ -62,22 +62,13 @@ const maxIdle = 16
  */
 const gatherMs = 5
 
-/** A buffer of the file's bytes, and where in the file they begin. */
-interface Block {
-  readonly buffer: Buffer
-  readonly start: number
-  readonly end: number
-}
-
 export class AppendFile {
   readonly #file: AppendTarget
   readonly #options: AppendFileOptions
   #filling: Buffer | undefined
   #filled = 0
-  /** How much of what is gathered the caller was told of by `taken`. */
-  #taken = 0
   /** The buffer whose bytes are being written, and what is left of them; a failed write leaves the rest for the next try. */
-  #writing: Block | undefined
+  #writing: Buffer | undefined
   #block: Buffer = Buffer.alloc(0)
   #position: number
   #synced: number
@@ -87,8 +78,6 @@ export class AppendFile {
   #syncedFrom: number
   #running: Promise<void> | undefined
   #failed = false
-  /** The one try again after that, for all who wait for it. */
-  #retrying: Promise<void> | undefined
   /** The sync under way while writing goes on. It never rejects; that it failed is told by the next #settle. */
   #syncing: Promise<void> | undefined
   /** Why a sync failed. It may have dropped pages for good, and a kernel tells that once: no later sync is to be believed. */
@@ -109,12 +98,7 @@ export class AppendFile {
 
   /** Where the next byte goes. */
   get end(): number {
-    return this.handed + this.#filled
-  }
-
-  /** Bytes that are in the file or on their way there. */
-  get handed(): number {
-    return this.#position + this.#block.byteLength
+    return this.#position + this.#block.byteLength + this.#filled
   }
 
   /** Bytes that are in the file: what a kill leaves. */
@@ -152,30 +136,6 @@ export class AppendFile {
     if (idle && this.#filled > 0) await this.#turn()
   }
 
-  /**
-   * Copies into `target` what memory holds of the bytes from `position` on, and answers how many these are; 0 where only the file has
-   * them. Who waits for what comes gets it so without a turn of the disk.
-   */
-  copyHeld(target: Uint8Array, position: number): number {
-    for (const block of [this.#gathered, this.#writing]) {
-      if (block === undefined || position < block.start || position >= block.end) continue
-      const bytes = block.buffer.subarray(position - block.start, block.end - block.start)
-      const count = Math.min(bytes.byteLength, target.byteLength)
-      bytes.copy(target, 0, 0, count)
-      return count
-    }
-    return 0
-  }
-
-  /**
-   * Resolves when the caller was told of every byte by `taken`. What is all in one buffer need not be in the file for that, and stays in
-   * memory; anything more is in the file then, where a kill leaves it.
-   */
-  async takeAll(): Promise<void> {
-    if (this.handed > 0) await this.writeOut()
-    else this.#take()
-  }
-
   /** Resolves when everything that was taken is in the file, where a kill leaves it; a power loss may not. */
   async writeOut(): Promise<void> {
     if (this.#filled > 0) await this.#turn()
@@ -202,12 +162,11 @@ export class AppendFile {
   async #turn(): Promise<void> {
     await this.#settle()
     if (!this.#filling) return
-    const untold = this.#filling.subarray(this.#taken, this.#filled)
-    this.#writing = this.#gathered
-    this.#block = this.#filling.subarray(0, this.#filled)
+    const taken = this.#filling.subarray(0, this.#filled)
+    this.#block = taken
+    this.#writing = this.#filling
     this.#filling = undefined
     this.#filled = 0
-    this.#taken = 0
     this.#writtenAt = performance.now()
     this.#running = this.#write()
       .catch(() => {
@@ -216,34 +175,16 @@ export class AppendFile {
       .finally(() => {
         this.#running = undefined
       })
-    if (untold.byteLength > 0) this.#options.taken(untold) // while the disk works
-  }
-
-  #take(): void {
-    if (this.#filling && this.#taken < this.#filled)
-      this.#options.taken(this.#filling.subarray(this.#taken, this.#filled))
-    this.#taken = this.#filled
-  }
-
-  get #gathered(): Block | undefined {
-    return this.#filling && { buffer: this.#filling, start: this.handed, end: this.end }
+    this.#options.taken(taken) // while the disk works
   }
 
   /** Waits for the write under way, and tries it again where it failed. */
   async #settle(): Promise<void> {
     await this.#running
     this.#expectUnbroken()
-    if (this.#failed) this.#retrying ??= this.#writeAgain()
-    await this.#retrying
-  }
-
-  async #writeAgain(): Promise<void> {
-    try {
-      await this.#write()
-      this.#failed = false
-    } finally {
-      this.#retrying = undefined
-    }
+    if (!this.#failed) return
+    await this.#write()
+    this.#failed = false
   }
 
   async #write(): Promise<void> {
@@ -252,7 +193,7 @@ export class AppendFile {
       this.#position += bytesWritten
       this.#block = this.#block.subarray(bytesWritten)
     }
-    if (this.#writing) this.#options.buffers.give(this.#writing.buffer)
+    if (this.#writing) this.#options.buffers.give(this.#writing)
     this.#writing = undefined
     await this.#syncIfDue()
   }

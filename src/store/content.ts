@@ -192,11 +192,8 @@ export class ContentStore {
   /** Bytes of a blob that is still arriving with which its ingest would be opened now. Not verified: all of them may still be wrong. */
   arrived(blob: Descriptor): number {
     const { digest } = blob
-    const open = this.#open.get(digest)
-    const record = this.#ingests.find(digest)
-    if (open !== undefined && record === undefined) return open.offset // all of it in memory yet, and kept when it is closed
-    const length = open?.offset ?? this.#resting.get(digest)
-    return length === undefined ? 0 : trustedBytes(blob, length, record, this.#bootId)
+    const length = this.#open.get(digest)?.offset ?? this.#resting.get(digest)
+    return length === undefined ? 0 : trustedBytes(blob, length, this.#ingests.find(digest), this.#bootId)
   }
 
   /** Everything that is still arriving, the one that rested longest first. */

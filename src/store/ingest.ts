@@ -3,7 +3,7 @@
  * round. Opened by open-ingest.ts, written by transfer/.
  */
 import type { Hash } from 'node:crypto'
-import { renameSync, statSync } from 'node:fs'
+import { readSync, renameSync, statSync } from 'node:fs'
 import { type FileHandle, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
@@ -52,6 +52,8 @@ export interface RestingHash {
 
 /** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
 const syncMs = 10_000
+/** A read of one buffer that takes so long came from the disk. Milliseconds. */
+const uncachedMs = 10
 
 export class BlobIngest {
   readonly descriptor: Descriptor
@@ -61,7 +63,8 @@ export class BlobIngest {
   readonly #hash: Hash
   /** Whether the ledger has a row of it. */
   #recorded: boolean
-  #hasFile: boolean
+  /** Whether what the file holds is taken to be in the kernel's memory. */
+  #isCached: boolean
   /** Its file was removed, for what it holds may not be trusted. */
   #isLost = false
   /** How far a commit has come; one that failed on a full disk goes on from there. */
@@ -80,7 +83,7 @@ export class BlobIngest {
     this.descriptor = descriptor
     this.#context = context
     this.#recorded = found !== undefined
-    this.#hasFile = found !== undefined
+    this.#isCached = found === undefined
     const hash = found?.hash ?? hasherFor(descriptor.digest)
     this.#hash = hash
     this.#handle = found?.file ?? new NewFile(ingestPath(context.root, descriptor.digest), () => this.#begin())
@@ -103,27 +106,26 @@ export class BlobIngest {
     return this.#file.end
   }
 
-  /** Bytes that {@link read} finds before all of them have come. */
-  get readable(): number {
-    return this.#file.handed
+  /** Bytes that are in the file, where {@link read} finds them. */
+  get written(): number {
+    return this.#file.written
   }
 
   /**
-   * Fills `buffer` from `position` on with what is {@link readable}, or with any of the bytes once they are verified; answers how many came.
-   * Nothing of it is verified before {@link verify}.
+   * Fills `buffer` from `position` on with what is {@link written}; answers how many bytes came. Nothing of it is verified before {@link verify}.
+   * What was just written is in the kernel's memory: to read it at once costs a third of a turn of the thread pool. Where a read shows that
+   * it is there no longer, the pool waits for the disk.
    */
   async read(buffer: Uint8Array, position: number): Promise<number> {
-    let count = 0
-    for (let more = -1; more !== 0 && count < buffer.byteLength; count += more) {
-      const rest = buffer.subarray(count)
-      more = this.#file.copyHeld(rest, position + count) || (await this.#readFile(rest, position + count))
+    const { fd } = this.#handle
+    if (!this.#isCached || fd === undefined) {
+      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
+      return bytesRead
     }
+    const before = performance.now()
+    const count = readSync(fd, buffer, 0, buffer.byteLength, position)
+    this.#isCached = performance.now() - before < uncachedMs
     return count
-  }
-
-  async #readFile(buffer: Uint8Array, position: number): Promise<number> {
-    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
-    return bytesRead
   }
 
   /**
@@ -146,13 +148,8 @@ export class BlobIngest {
     }
   }
 
-  /** Resolves when what has come is in the file, where a kill leaves it. @throws ImageError `NO_SPACE`. */
-  async writeOut(): Promise<void> {
-    await this.#local('write', () => this.#file.writeOut())
-  }
-
   /**
-   * Verifies size and digest. A blob that is no larger than a buffer need not be in its file yet. It may be called again after `NO_SPACE`.
+   * Verifies size and digest. It may be called again after `NO_SPACE`.
    * @throws ImageError `SIZE_MISMATCH` or `DIGEST_MISMATCH`; the content is then gone. `NO_SPACE`.
    */
   async verify(): Promise<void> {
@@ -163,7 +160,7 @@ export class BlobIngest {
       await this.discard()
       throw new ImageError('SIZE_MISMATCH', message)
     }
-    await this.#local('verify', () => this.#file.takeAll())
+    await this.#local('verify', () => this.#file.writeOut())
     if (!digestMatches(this.descriptor.digest, this.#hash)) {
       await this.discard()
       throw new ImageError('DIGEST_MISMATCH', `the ${this.descriptor.size} bytes that came are not ${this.#name}`)
@@ -187,7 +184,7 @@ export class BlobIngest {
     const { root, ingests } = this.#context
     try {
       // The file first: a row without a file starts over, a file without a row would be in the way unseen.
-      if (this.#hasFile) await unlink(ingestPath(root, this.descriptor.digest)).catch(ignoreMissing)
+      await unlink(ingestPath(root, this.descriptor.digest)).catch(ignoreMissing)
       if (this.#recorded) ingests.remove(this.descriptor.digest)
     } finally {
       await this.#letGo({ committed: this.#moved, kept: 0, replaced: this.#replaced })
@@ -220,7 +217,6 @@ export class BlobIngest {
    * before the rename is a buffer's worth at most, and goes at the next start.
    */
   #begin(): void {
-    this.#hasFile = true
     if (!this.#committing) this.#record()
   }
 
@@ -237,7 +233,7 @@ export class BlobIngest {
     await this.#file.close().catch(() => undefined)
     if (this.#recorded) return
     this.#isLost = true
-    if (this.#hasFile) await unlink(ingestPath(this.#context.root, this.descriptor.digest)).catch(() => undefined)
+    await unlink(ingestPath(this.#context.root, this.descriptor.digest)).catch(() => undefined)
   }
 
   /** After a sync that failed, the next opening takes the file as after a reboot. */

@@ -13,6 +13,11 @@ export class NewFile implements AppendTarget {
     this.#made = made
   }
 
+  /** Undefined before the file is there. */
+  get fd(): number | undefined {
+    return this.#file?.fd
+  }
+
   async write(buffer: Uint8Array, offset: number, length: number, position: number) {
     const file = this.#file ?? (await this.#make())
     return await file.write(buffer, offset, length, position)

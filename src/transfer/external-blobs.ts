@@ -40,11 +40,8 @@ export interface ExternalBlobsOptions {
 
 /** Blobs that are sent at once after they have come, and so many more while they come: each takes a MiB of memory. */
 const uploadsAtOnce = 4
-/**
- * Besides those, blobs of one buffer each, which take two: what has come, and what is being sent of it. A registry takes its time over
- * any blob, and most of an image's are small.
- */
-const smallUploadsAtOnce = 6
+/** Besides those, blobs of one buffer each. A registry takes its time over any blob, and most of an image's are small. */
+const smallUploadsAtOnce = 8
 /** Nobody goes before those who came earlier. */
 const inOrder: Urgency = { priority: 0 }
 
@@ -81,7 +78,6 @@ export class ExternalBlobs {
     return new StagedIngest(ingest, {
       signal: transfer,
       mayFollow: () => this.#following < uploadsAtOnce,
-      maySend: () => !this.#turnsFor(blob).isFull,
       send: async (bytes, ended) => {
         const isFollowing = ingest.offset < blob.size
         const open = (offset: number, buffers: SendBuffers) => buffers.chunks(bytes, offset)

@@ -42,11 +42,6 @@ export class Slots {
     this.#throughput = throughput
   }
 
-  /** Whether all turns are taken. */
-  get isFull(): boolean {
-    return this.#holders.size >= this.#limit
-  }
-
   /**
    * Waits for a turn. `urgency` is asked anew at each decision, since what is wanted may become more urgent meanwhile.
    * Rejects with the signal's reason when it aborts first.

@@ -14,16 +14,11 @@ import type { ReadAt } from './send-buffers.ts'
  */
 const leadBytes = 4 * 1024 * 1024
 
-/** What a registry takes longer for waits in the file, not in memory. Milliseconds. */
-const holdMs = 500
-
 export interface StagedIngestOptions {
   /** Makes the bytes a blob of the registry; tells whether they are, and rejects never. */
   readonly send: (bytes: ReadAt, signal: AbortSignal) => Promise<boolean>
   /** Whether one more upload may go on beside a transfer. */
   readonly mayFollow: () => boolean
-  /** Whether the upload of a blob that has come would begin at once. */
-  readonly maySend: () => boolean
   /** Ends the upload. */
   readonly signal: AbortSignal
   /** Monotonic milliseconds. */
@@ -62,22 +57,18 @@ export class StagedIngest implements Ingest {
   async write(chunk: Uint8Array): Promise<void> {
     await this.#ingest.write(chunk)
     this.#bytes.came()
-    if (this.#mayFollow && this.#ingest.readable >= leadBytes) this.#follow()
+    if (this.#mayFollow && this.#ingest.written >= leadBytes) this.#follow()
   }
 
   /**
    * Verifies the content and hands it over to the registry; what that won't take now is kept in the staging folder, durably. What it
-   * has taken need not be: until then a kill leaves the file, and a power loss what was synced on the way. A blob of one buffer has a
-   * file only where it waits for the registry: a kill in the moment that sending it takes has it fetched again.
+   * has taken need not be: until then a kill leaves the file, and a power loss what was synced on the way.
    */
   async commit(): Promise<void> {
     await this.#ingest.verify()
     this.#bytes.verified()
-    if (!this.#options.maySend()) await this.#holdOnDisk()
-    const sent = this.#sent ?? this.#send()
-    this.#sent = sent
-    if (!(await isSettledIn(holdMs, sent))) await this.#holdOnDisk()
-    await ((await sent) ? this.#ingest.discard() : this.#ingest.commit())
+    this.#sent ??= this.#send()
+    await ((await this.#sent) ? this.#ingest.discard() : this.#ingest.commit())
   }
 
   async discard(): Promise<void> {
@@ -92,16 +83,11 @@ export class StagedIngest implements Ingest {
 
   /** As soon as there is room for one more upload, if the blob comes fast. */
   #follow(): void {
-    const perSecond = (this.#ingest.readable * 1000) / (this.#now() - this.#openedAt)
+    const perSecond = (this.#ingest.written * 1000) / (this.#now() - this.#openedAt)
     this.#mayFollow = perSecond >= leadBytes
     if (!this.#mayFollow || !this.#options.mayFollow()) return
     this.#mayFollow = false
     this.#sent = this.#send()
-  }
-
-  /** Where the disk doesn't take it, that is no reason to stop the upload; if it is needed there after all, the commit tells. */
-  async #holdOnDisk(): Promise<void> {
-    await this.#ingest.writeOut().catch(() => undefined)
   }
 
   #send(): Promise<boolean> {
@@ -158,17 +144,6 @@ class ArrivingBytes implements ReadAt {
   }
 
   #isThere(end: number): boolean {
-    return this.#isVerified || (end < this.size && end <= this.#ingest.readable)
-  }
-}
-
-/** Whether the promise is settled before so many milliseconds are over. */
-async function isSettledIn(ms: number, promise: Promise<unknown>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>()
-  const timer = setTimeout(resolve, ms, false)
-  try {
-    return await Promise.race([promise.then(() => true), late])
-  } finally {
-    clearTimeout(timer)
+    return this.#isVerified || (end < this.size && end <= this.#ingest.written)
   }
 }

@@ -1,13 +1,12 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { digestOf } from '../../src/oci/digest.ts'
 import { Ingests } from '../../src/state/ingests.ts'
 import { BlockBuffers } from '../../src/store/append-file.ts'
 import { ContentStore } from '../../src/store/content.ts'
 import { BlobIngest } from '../../src/store/ingest.ts'
-import { blobPath, ingestFolder, ingestPath } from '../../src/store/layout.ts'
+import { blobPath } from '../../src/store/layout.ts'
 import { type ReadAt, SendBuffers } from '../../src/transfer/send-buffers.ts'
 import { StagedIngest, type StagedIngestOptions } from '../../src/transfer/staged-ingest.ts'
 import { seededBytes } from '../fixtures/layers.ts'
@@ -41,18 +40,17 @@ class Taker {
   }
 }
 
-async function open(t: Test, options: Partial<StagedIngestOptions> = {}, wanted = blob) {
+async function open(t: Test, options: Partial<StagedIngestOptions> = {}) {
   const dir = t.testdir()
   const ingests = new Ingests(openTestState(t, join(dir, 'state')).db)
   const staging = new ContentStore({ root: join(dir, 'staging'), ingests, logger: silent })
   await staging.start()
   const taker = new Taker()
   const again = async () => {
-    const ingest = await staging.openIngest(wanted)
+    const ingest = await staging.openIngest(blob)
     if (!(ingest instanceof BlobIngest)) throw new Error('the blob is complete')
     const { signal } = new AbortController()
-    const usual = { mayFollow: () => true, maySend: () => true, signal, now: () => 0 }
-    return new StagedIngest(ingest, { send: taker.send, ...usual, ...options })
+    return new StagedIngest(ingest, { send: taker.send, mayFollow: () => true, signal, now: () => 0, ...options })
   }
   return { staging, ingests, taker, again, ingest: await again() }
 }
@@ -134,68 +132,4 @@ t.test('an ingest that closes before its end ends its upload, and keeps what cam
   await ingest.close()
   t.equal(await taker.ended.promise, false)
   t.equal((await again()).offset, 6 * MiB)
-})
-
-const smallBytes = seededBytes('small', 200_000)
-const small = { ...blob, digest: digestOf(smallBytes), size: smallBytes.byteLength }
-
-t.test('a small blob goes on from memory, and gets a file where the registry did not take it', async t => {
-  for (const outcome of [true, false]) {
-    const { staging, ingests, taker, ingest } = await open(t, {}, small)
-    taker.outcome = outcome
-    await write(ingest, smallBytes)
-    const committed = ingest.commit()
-    await taker.ended.promise
-    t.notOk(existsSync(ingestPath(staging.root, small.digest)))
-    await committed
-    await ingest.close()
-    t.ok(taker.taken.equals(smallBytes))
-    t.equal(await staging.size(small.digest), outcome ? undefined : small.size)
-    t.same(ingests.list(), [])
-  }
-})
-
-t.test('a small blob that waits for the registry waits in a file', async t => {
-  for (const waits of ['for its turn', 'for the answer']) {
-    const { staging, ingest } = await open(
-      t,
-      {
-        maySend: () => waits !== 'for its turn',
-        send: async () => {
-          while (!existsSync(ingestPath(staging.root, small.digest))) await delay(5)
-          return true
-        },
-      },
-      small,
-    )
-    await write(ingest, smallBytes)
-    await ingest.commit()
-    t.notOk(existsSync(ingestPath(staging.root, small.digest)), waits)
-  }
-})
-
-t.test('a disk that does not take a small blob does not keep it from the registry', async t => {
-  const { staging, taker, ingest } = await open(t, { maySend: () => false }, small)
-  rmSync(ingestFolder(staging.root), { recursive: true })
-  await write(ingest, smallBytes)
-  await ingest.commit()
-  await ingest.close()
-  t.ok(taker.taken.equals(smallBytes))
-})
-
-t.test('wrong content that is small never reaches disk or registry', async t => {
-  const { staging, taker, ingest } = await open(t, {}, small)
-  rmSync(ingestFolder(staging.root), { recursive: true }) // a file would be told of
-  await write(ingest, Buffer.alloc(small.size))
-  await t.rejects(ingest.commit(), { code: 'DIGEST_MISMATCH' })
-  await ingest.close()
-  t.equal(taker.begun, 0)
-})
-
-t.test('a small blob that is closed before its end is kept', async t => {
-  const { ingest, again } = await open(t, {}, small)
-  await write(ingest, smallBytes, 131_072)
-  await ingest.close()
-  const rest = await again()
-  t.equal(rest.offset, 131_072)
 })
