@@ -14,6 +14,7 @@ import { toStateError } from '../state/errors.ts'
 import type { IngestRecord, Ingests } from '../state/ingests.ts'
 import { BlockBuffers } from './append-file.ts'
 import { readBootId } from './boot-id.ts'
+import { DirectCalls } from './direct-calls.ts'
 import { FolderSyncs } from './folder-syncs.ts'
 import type { BlobIngest, IngestEnd, RestingHash } from './ingest.ts'
 import {
@@ -61,6 +62,7 @@ export class ContentStore {
   readonly root: string
   readonly #ingests: Ingests
   readonly #buffers = new BlockBuffers()
+  readonly #calls = new DirectCalls()
   readonly #folders = new FolderSyncs()
   readonly #logger: Logger
   readonly #syncBytes: number
@@ -169,6 +171,7 @@ export class ContentStore {
           root: this.root,
           ingests: this.#ingests,
           buffers: this.#buffers,
+          calls: this.#calls,
           folders: this.#folders,
           logger: this.#logger,
           syncBytes: this.#syncBytes,

@@ -3,7 +3,7 @@
  * round. Opened by open-ingest.ts, written by transfer/.
  */
 import type { Hash } from 'node:crypto'
-import { readSync, renameSync, statSync } from 'node:fs'
+import { renameSync, statSync } from 'node:fs'
 import { type FileHandle, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
@@ -12,16 +12,18 @@ import { digestMatches, hasherFor, shortDigest } from '../oci/digest.ts'
 import { ImageError } from '../oci/errors.ts'
 import type { Ingests } from '../state/ingests.ts'
 import { AppendFile, type BlockBuffers } from './append-file.ts'
+import type { DirectCalls } from './direct-calls.ts'
 import type { FolderSyncs } from './folder-syncs.ts'
+import { IngestFile } from './ingest-file.ts'
 import { blobPath, ingestPath, localError } from './layout.ts'
 import { noteLostPages } from './lost-pages.ts'
-import { NewFile } from './new-file.ts'
 import { ignoreMissing } from './stored-blob.ts'
 
 export interface IngestContext {
   readonly root: string
   readonly ingests: Ingests
   readonly buffers: BlockBuffers
+  readonly calls: DirectCalls
   readonly folders: FolderSyncs
   readonly logger: Logger
   /** Sync and record the offset after so many bytes. */
@@ -52,19 +54,15 @@ export interface RestingHash {
 
 /** Sync at least so often while bytes come: on a thin link, `syncBytes` would be minutes of work. */
 const syncMs = 10_000
-/** A read of one buffer that takes so long came from the disk. Milliseconds. */
-const uncachedMs = 10
 
 export class BlobIngest {
   readonly descriptor: Descriptor
   readonly #context: IngestContext
-  readonly #handle: FileHandle | NewFile
+  readonly #handle: IngestFile
   readonly #file: AppendFile
   readonly #hash: Hash
   /** Whether the ledger has a row of it. */
   #recorded: boolean
-  /** Whether what the file holds is taken to be in the kernel's memory. */
-  #isCached: boolean
   /** Its file was removed, for what it holds may not be trusted. */
   #isLost = false
   /** How far a commit has come; one that failed on a full disk goes on from there. */
@@ -83,10 +81,14 @@ export class BlobIngest {
     this.descriptor = descriptor
     this.#context = context
     this.#recorded = found !== undefined
-    this.#isCached = found === undefined
     const hash = found?.hash ?? hasherFor(descriptor.digest)
     this.#hash = hash
-    this.#handle = found?.file ?? new NewFile(ingestPath(context.root, descriptor.digest), () => this.#begin())
+    this.#handle = new IngestFile({
+      path: ingestPath(context.root, descriptor.digest),
+      found: found?.file,
+      calls: context.calls,
+      made: () => this.#begin(),
+    })
     this.#file = new AppendFile(this.#handle, found ?? { position: 0, synced: 0 }, {
       buffers: context.buffers,
       syncBytes: context.syncBytes,
@@ -111,21 +113,9 @@ export class BlobIngest {
     return this.#file.written
   }
 
-  /**
-   * Fills `buffer` from `position` on with what is {@link written}; answers how many bytes came. Nothing of it is verified before {@link verify}.
-   * What was just written is in the kernel's memory: to read it at once costs a third of a turn of the thread pool. Where a read shows that
-   * it is there no longer, the pool waits for the disk.
-   */
+  /** Fills `buffer` from `position` on with what is {@link written}; answers how many bytes came. Nothing of it is verified before {@link verify}. */
   async read(buffer: Uint8Array, position: number): Promise<number> {
-    const { fd } = this.#handle
-    if (!this.#isCached || fd === undefined) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.byteLength, position)
-      return bytesRead
-    }
-    const before = performance.now()
-    const count = readSync(fd, buffer, 0, buffer.byteLength, position)
-    this.#isCached = performance.now() - before < uncachedMs
-    return count
+    return await this.#handle.read(buffer, position)
   }
 
   /**
