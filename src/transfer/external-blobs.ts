@@ -11,7 +11,7 @@ import { BlockBuffers } from '../store/append-file.ts'
 import type { ContentStore } from '../store/content.ts'
 import { BlobIngest } from '../store/ingest.ts'
 import type { Ingest, IngestOptions } from './local.ts'
-import { asLocal, isUnknown } from './local-fault.ts'
+import { asLocal } from './local-fault.ts'
 import { RecentLookups } from './recent-lookups.ts'
 import { SendBuffers } from './send-buffers.ts'
 import { Slots } from './slots.ts'
@@ -119,15 +119,12 @@ export class ExternalBlobs {
     return there
   }
 
-  /**
-   * The registry's answer to anything that it is asked. One that fails may come back without what it has acknowledged; that it doesn't
-   * know something is an answer.
-   */
+  /** The registry's answer to anything that it is asked. One that fails may come back without what it has acknowledged. */
   async heard<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
     try {
       return await answer
     } catch (error) {
-      if (!signal.aborted && !isUnknown(error)) this.forget()
+      if (!signal.aborted) this.forget()
       throw error
     }
   }

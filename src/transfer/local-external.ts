@@ -21,7 +21,7 @@ import {
   type LocalTag,
   maxReadBytes,
 } from './local.ts'
-import { asLocal, isUnknown } from './local-fault.ts'
+import { asLocal } from './local-fault.ts'
 import type { Upstream } from './sources.ts'
 
 /** What is asked of the registry beyond what any upstream can do. */
@@ -77,7 +77,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
     const bytes = await this.#staging.readBytes(digest)
     if (bytes) return rawManifest(bytes, parseManifest(bytes).mediaType, digest)
     for (const name of this.#candidates(repository, digest)) {
-      const found = await asLocal(orMissing(this.#heard(this.#registry.fetchManifest(name, digest, signal), signal)))
+      const found = await asLocal(this.#heard(orMissing(this.#registry.fetchManifest(name, digest, signal)), signal))
       if (found) return found
       this.#placements.remove(name, digest)
     }
@@ -110,7 +110,7 @@ export class ExternalRegistry implements LocalRegistry, LocalReader {
   }
 
   async findTag(repository: string, tag: string, signal: AbortSignal): Promise<Digest | undefined> {
-    return (await asLocal(orMissing(this.#heard(this.#registry.resolve(repository, tag, signal), signal))))?.digest
+    return (await asLocal(this.#heard(orMissing(this.#registry.resolve(repository, tag, signal)), signal)))?.digest
   }
 
   async changeTags(changes: readonly TagChange[], signal: AbortSignal): Promise<readonly string[]> {
@@ -249,7 +249,7 @@ async function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
-    if (isUnknown(error)) return undefined
+    if (['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)) return undefined
     throw error
   }
 }

@@ -19,8 +19,3 @@ export async function asLocal<T>(answer: Promise<T>): Promise<T> {
     throw new ImageError('LOCAL_REFUSED', error.message, { ...about, hint })
   }
 }
-
-/** Whether the registry says that there is no such thing. */
-export function isUnknown(error: unknown): boolean {
-  return ['MANIFEST_UNKNOWN', 'NAME_UNKNOWN', 'BLOB_UNKNOWN'].includes(toImageError(error).code)
-}
