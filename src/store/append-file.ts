@@ -20,7 +20,7 @@ export interface AppendFileOptions {
   /** Sync after so many bytes, whichever of the two comes first. */
   readonly syncBytes: number
   readonly syncMs: number
-  /** Each byte once and in order, before it can have reached the disk. The memory is reused afterwards. */
+  /** Each byte once and in order, before it is told to be written or synced. The memory is reused afterwards. */
   readonly taken: (bytes: Uint8Array) => void
   /** The first `offset` bytes are on the disk itself. One that throws while bytes come is told of more with the next sync. */
   readonly synced: (offset: number) => void
@@ -78,6 +78,8 @@ export class AppendFile {
   #syncedFrom: number
   #running: Promise<void> | undefined
   #failed = false
+  /** The one try again after that, for all who wait for it. */
+  #retrying: Promise<void> | undefined
   /** The sync under way while writing goes on. It never rejects; that it failed is told by the next #settle. */
   #syncing: Promise<void> | undefined
   /** Why a sync failed. It may have dropped pages for good, and a kernel tells that once: no later sync is to be believed. */
@@ -175,16 +177,24 @@ export class AppendFile {
       .finally(() => {
         this.#running = undefined
       })
-    this.#options.taken(taken) // while the disk works
+    this.#options.taken(taken) // while the disk works, where the pool writes
   }
 
   /** Waits for the write under way, and tries it again where it failed. */
   async #settle(): Promise<void> {
     await this.#running
     this.#expectUnbroken()
-    if (!this.#failed) return
-    await this.#write()
-    this.#failed = false
+    if (this.#failed) this.#retrying ??= this.#writeAgain()
+    await this.#retrying
+  }
+
+  async #writeAgain(): Promise<void> {
+    try {
+      await this.#write()
+      this.#failed = false
+    } finally {
+      this.#retrying = undefined
+    }
   }
 
   async #write(): Promise<void> {

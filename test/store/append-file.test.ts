@@ -237,3 +237,18 @@ t.test('the memory of one file serves the next, and never two at once', async t 
   t.equal(lent.size, 0)
   t.ok(seen.size <= 4, `${seen.size} buffers for four files`)
 })
+
+t.test('two who write out after a failed write share the next one', async t => {
+  const file = new ScriptedFile()
+  file.room = 0
+  const { append, hash } = openAppend(file)
+  const content = seededBytes('shared', 1500)
+  await append.append(content)
+  await new Promise(resolve => setImmediate(resolve))
+  file.room = Number.POSITIVE_INFINITY
+  await Promise.all([append.writeOut(), append.writeOut()])
+  t.equal(append.written, 1500)
+  t.equal(file.mostAtOnce, 1)
+  t.ok(file.content.equals(content))
+  t.equal(hash.digest('hex'), createHash('sha256').update(content).digest('hex'))
+})
